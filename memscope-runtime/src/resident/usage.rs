@@ -21,24 +21,37 @@ pub(crate) enum Asked {
 }
 
 /// The last answer, and when it came.
-static LAST: Lock<Last> = Lock::new(Last { usage: None, asked: None }, |last| {
-    *last = Last { usage: None, asked: None };
-});
+static LAST: Lock<Last> = Lock::new(Last::NONE, |last| *last = Last::NONE);
 
 #[derive(Debug)]
 struct Last {
     usage: Option<AllocatorUsage>,
+    /// What was live then.
+    live_bytes: Option<u64>,
     /// When it was asked, and how long that took.
     asked: Option<(Instant, Duration)>,
 }
 
 impl Last {
+    const NONE: Self = Self { usage: None, live_bytes: None, asked: None };
+
     /// An allocator walks over its free blocks, which may be many. So that takes at most a
-    /// hundredth of the time.
-    fn is_recent(&self) -> bool {
-        self.asked.is_some_and(|(at, took)| at.elapsed() < took.saturating_mul(100))
+    /// hundredth of the time, or a tenth while live memory comes and goes.
+    fn is_recent(&self, live_bytes: Option<u64>) -> bool {
+        let least = if self.holds(live_bytes) { 100 } else { 10 };
+        self.asked.is_some_and(|(at, took)| at.elapsed() < took.saturating_mul(least))
+    }
+
+    /// Whether about as much is live as then. What was freed since would be in no part of resident
+    /// memory, and what was allocated since would be in two.
+    fn holds(&self, live_bytes: Option<u64>) -> bool {
+        let (Some(then), Some(now)) = (self.live_bytes, live_bytes) else { return true };
+        then.abs_diff(now) <= (then / 16).max(MOST_MOVED)
     }
 }
+
+/// From how many bytes on it matters that live memory has changed.
+const MOST_MOVED: u64 = 4 << 20;
 
 /// 1 in a copy of the process, in which no other thread gives up a lock.
 static IN_COPY: AtomicU8 = AtomicU8::new(0);
@@ -57,12 +70,13 @@ pub(super) fn of_allocator(asked: Asked, live_bytes: Option<u64>) -> Option<Allo
     }
     // Another thread asks: its answer would be the same.
     let mut last = LAST.lock_for_a_while()?;
-    if !last.is_recent() {
+    if !last.is_recent(live_bytes) {
         let before = Instant::now();
         last.usage = ask(live_bytes);
+        last.live_bytes = live_bytes;
         last.asked = Some((before, before.elapsed()));
     }
-    last.usage
+    last.usage.filter(|_| last.holds(live_bytes))
 }
 
 fn ask(live_bytes: Option<u64>) -> Option<AllocatorUsage> {
@@ -98,4 +112,45 @@ fn jemalloc(live_bytes: Option<u64>) -> Option<AllocatorUsage> {
         return None;
     }
     Some(AllocatorUsage { used_bytes: Some(used as u64), free_bytes: free as u64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// An answer that took so long, and that came just now.
+    fn last(took: Duration, live_bytes: u64) -> Last {
+        let usage = AllocatorUsage { used_bytes: None, free_bytes: MIB };
+        let asked = Some((Instant::now(), took));
+        Last { usage: Some(usage), live_bytes: Some(live_bytes), asked }
+    }
+
+    #[test]
+    fn an_answer_holds_as_long_as_about_as_much_is_live() {
+        for (then, now, holds) in [
+            (100 * MIB, 104 * MIB, true),
+            (100 * MIB, 30 * MIB, false),
+            (0, 5 * MIB, false),
+            (0, 4 * MIB, true),
+            (u64::MAX, 0, false),
+        ] {
+            assert_eq!(last(Duration::ZERO, then).holds(Some(now)), holds, "{then} {now}");
+        }
+        assert!(last(Duration::ZERO, MIB).holds(None), "sizes are not measured");
+    }
+
+    #[test]
+    fn an_allocator_that_answers_slowly_is_asked_again_sooner_once_much_was_freed() {
+        let mut slow = last(Duration::from_secs(1_000), 100 * MIB);
+        assert!(slow.is_recent(Some(100 * MIB)) && slow.is_recent(Some(30 * MIB)));
+        slow.asked = Instant::now().checked_sub(Duration::from_secs(1)).map(|at| {
+            // A second ago, and a fiftieth of that long.
+            (at, Duration::from_millis(20))
+        });
+        assert!(slow.is_recent(Some(100 * MIB)));
+        assert!(!slow.is_recent(Some(30 * MIB)));
+        assert!(!Last::NONE.is_recent(Some(MIB)));
+    }
 }

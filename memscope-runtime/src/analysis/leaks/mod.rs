@@ -344,23 +344,6 @@ fetch (src/fetch.rs:7)      another of these             1    100 B             
     }
 
     #[test]
-    fn a_site_whose_newest_tasks_had_no_memory_for_their_rows_is_not_called_fine() {
-        let row = json!({
-            "live_bytes": 1 << 20, "retained_bytes": 1 << 20, "retained_tasks": 96, "retained_waves": 96,
-            "retained_by_eighth": [19, 19, 19, 13, 13, 13, 0, 0],
-        });
-        let leaks = |left_out: u64| {
-            let mut tool = snapshot(&json!({})).tool().clone();
-            tool.rows_left_out = left_out;
-            let tool = serde_json::to_value(tool).expect("it has figures alone");
-            snapshot(&json!({ "sites": [site("s", &row)], "tool": tool })).leaks()
-        };
-        let said = "1 site: it is not known which of the ended tasks hold the bytes";
-        assert!(!leaks(0).to_string().contains(said), "{}", leaks(0));
-        assert!(leaks(9).to_string().contains(said), "{}", leaks(9));
-    }
-
-    #[test]
     fn a_batch_of_one_after_another_that_is_over_is_no_leak_and_that_is_said() {
         let even = json!({
             "live_bytes": 1 << 20, "retained_bytes": 1 << 20, "retained_tasks": 96, "retained_waves": 96,

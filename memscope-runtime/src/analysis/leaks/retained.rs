@@ -43,11 +43,10 @@ pub(super) struct Retained {
 pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Retained {
     let evidence = Evidence::of(snapshot);
     let mut found = Retained::default();
-    let is_whole = snapshot.tool().rows_left_out == 0;
     let sites = snapshot.sites().iter().filter(|site| site.measured);
     // Outputs that wait for their `JoinHandle` are judged by `unjoined`.
     for site in sites.filter(|site| holds_cells(snapshot, site).is_none()) {
-        match judge(site, evidence.trend_of(site), options, is_whole) {
+        match judge(site, evidence.trend_of(site), options) {
             Verdict::Fine => {}
             Verdict::Leak(why) => found.leaks.push(leak(site, &why, &evidence)),
             Verdict::NeedsSamples => found.unclear.push(place_of(site)),
@@ -72,13 +71,7 @@ enum Verdict {
     Unknown,
 }
 
-/// `is_whole`: every ended task is counted. Without memory for all, the newest are not.
-fn judge(
-    site: &SiteProfile,
-    trend: Option<&Trend>,
-    options: &LeakOptions,
-    is_whole: bool,
-) -> Verdict {
+fn judge(site: &SiteProfile, trend: Option<&Trend>, options: &LeakOptions) -> Verdict {
     let bytes = retained_bytes(site);
     // If no end is known, what was given up may still belong to a living task.
     if bytes == 0 || bytes < options.least_retained || site.ends_unknown && site.ended() == 0 {
@@ -95,7 +88,6 @@ fn judge(
         return Verdict::Fine;
     }
     match (Shape::of(site), trend) {
-        (Shape::Ceased | Shape::Unclear, _) if !is_whole => Verdict::Unknown,
         (Shape::Ceased, _) => Verdict::Fine,
         (Shape::Even, Some(trend)) if has_stopped(site, trend) => Verdict::Fine,
         (Shape::Even, Some(trend)) if is_at_rest(trend, options) => Verdict::AtRest,
