@@ -97,8 +97,8 @@ counters!(counted_row! {
         /// was short: see `retained_by_eighth`.
         pub retained_waves: u64,
         /// How many of these tasks are among the first eighth of all tasks of the site, the second,
-        /// and so on, in the order of their creation. Where there was no memory for all of them, as in
-        /// a report near the limit, an even part of them is counted: the sum is below
+        /// and so on, in the order of their creation. Where there was no memory for all of them, as
+        /// in a report near the limit, an even part of them is counted: the sum is below
         /// `retained_tasks` then.
         pub retained_by_eighth: [u64; 8],
         /// The size of the largest state machine spawned here.
