@@ -116,7 +116,7 @@ fn a_row_says_what_its_task_may_hold() {
     assert_eq!(budgets(&snapshot, &[none.id()]), [None]);
     let json = serde_json::to_string(&snapshot).expect("JSON");
     assert_eq!(json.matches("\"budget_bytes\":8192").count(), 1, "{json}");
-    let read = MemorySnapshot::from_json(&json).expect("a snapshot");
+    let read: MemorySnapshot = serde_json::from_str(&json).expect("a snapshot");
     assert_eq!(budgets(&read, &ids), expected);
     let _ended = tasks.map(block_on);
     assert_eq!(budgets(&get_memory_snapshot(), &ids), [None; 3], "they have ended");
