@@ -119,8 +119,8 @@ impl Program {
 const ANY_PORT: (&str, &str) = ("MEMSCOPE_SERVE", "127.0.0.1:0");
 
 #[test]
-fn it_starts_with_a_tracked_task_an_unannotated_one_and_init() {
-    for program in ["tracked", "bare", "init"] {
+fn it_starts_with_a_tracked_task_an_unannotated_one_an_idle_runtime_and_init() {
+    for program in ["tracked", "bare", "idle", "init"] {
         let mut program_ = Program::start(program, &[ANY_PORT]);
         let address = program_.address();
         let report = get(address, "/report.txt");
