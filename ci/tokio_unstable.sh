@@ -4,9 +4,10 @@
 set -euo pipefail
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/tokio_unstable"
 export RUSTFLAGS="--cfg tokio_unstable" RUSTDOCFLAGS="--cfg tokio_unstable"
-# Twice the same packages, so that they have the same dependencies.
-packages=(-p memscope-tests -p memscope-runtime --features memscope-tests/layout)
+# The same packages each time, so that they have the same dependencies. Without optimisation the
+# runtime is built in half of the time, and the tests run for a few seconds more.
+packages=(-p memscope-tests -p memscope-runtime --features memscope-tests/layout
+    --config 'profile.dev.package.memscope-runtime.opt-level=0')
 cargo test "${packages[@]}" --test unannotated -- runtime_hooks:: unannotated_tasks::
-# Without optimisation they are built in half of the time, and run for a few seconds more.
-cargo test "${packages[@]}" --lib --config 'profile.dev.package.memscope-runtime.opt-level=0'
+cargo test "${packages[@]}" --lib
 cargo test "${packages[@]}" --doc tokio_hooks
