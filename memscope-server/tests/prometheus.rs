@@ -338,7 +338,7 @@ fn prometheus_scrapes_the_example_while_it_serves() {
     let served = figures(get(example.address, "/metrics").text());
     assert_eq!(metrics, served.keys().map(|it| &*it.0).collect());
     let sites: BTreeSet<_> = found.keys().filter_map(|it| it.1.get("site")).collect();
-    for site in ["login", "rates", "session"] {
+    for site in ["GET /login", "GET /search", "exchange rates"] {
         assert!(sites.iter().any(|it| *it == site), "{site} is not among {sites:?}");
     }
     no_scrape_fails(&prometheus);

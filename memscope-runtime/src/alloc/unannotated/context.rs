@@ -19,10 +19,7 @@
 //! that Tokio runs, until a second thread starts. A process that is going to report has the thread
 //! all the same: without it, ends of tasks are not known.
 
-use crate::primitives::{
-    pending_starts,
-    sync::{AtomicU8, AtomicUsize, Ordering},
-};
+use crate::primitives::sync::{AtomicU8, AtomicUsize, Ordering};
 
 /// What is known about Tokio on this thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +65,6 @@ pub(crate) fn expect_report() {
 pub(crate) fn note_block() {
     if matches!(STATE.load(Ordering::Relaxed), NOT_TRIED | TRYING) {
         learned::learn(EXPECTS_REPORT.load(Ordering::Relaxed) != 0);
-        // A runtime with workers spawns them as its first tasks: an idle service is served, too.
-        pending_starts::occasion_in_allocator();
     }
 }
 
