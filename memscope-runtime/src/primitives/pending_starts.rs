@@ -71,9 +71,9 @@ const PERIODIC: u32 = 1 << Pending::Periodic as u32 | 1 << Pending::Server as u3
 #[cfg(all(feature = "tokio", not(feature = "report-file")))]
 const PERIODIC: u32 = 0;
 
-/// The occasions inside the allocator: a block that may be the cell of a Tokio task, and an
-/// unannotated task that has allocated, where periodic reports, those near the limit or the server
-/// are asked for. A program without annotations calls memscope nowhere else.
+/// The one occasion inside the allocator: an unannotated Tokio task has allocated, and periodic
+/// reports, those near the limit or the server are asked for. A program without annotations calls
+/// memscope nowhere else.
 ///
 /// NOTE: the start function must not allocate from the program's heap, take a lock of memscope's or
 /// panic. The system's `pthread_create` may call `malloc`; the allocator below is not inside a call

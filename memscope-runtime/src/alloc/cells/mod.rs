@@ -32,7 +32,6 @@ use crate::{
     accounting::{Owner, Place, registry},
     primitives::{
         HasLinks, HeldBlock, Links, Magazine, PAGE, Slab, SlabItem, StaticRef, Zeroed,
-        pending_starts,
         sync::{AtomicU64, Ordering},
     },
 };
@@ -126,8 +125,6 @@ pub(crate) unsafe fn enter<A: std::alloc::GlobalAlloc>(
         return;
     }
     unannotated::note_block();
-    // A runtime with workers spawns them as its first tasks: an idle service is served, too.
-    pending_starts::occasion_in_allocator();
     // Where blocks could not be given back by their readers, no sample was noted either, so that
     // nothing is learned.
     if size_of::<A>() != 0 || !header::fits(layout) {
