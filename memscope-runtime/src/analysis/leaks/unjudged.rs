@@ -222,14 +222,14 @@ mod tests {
     fn notes(kib: u64, rows_left_out: u64) -> String {
         let minutes = 1..=10_u64;
         let points: Vec<(u64, u64)> =
-            minutes.clone().map(|minute| (minute * kib << 10, minute * kib << 11)).collect();
+            minutes.clone().map(|minute| ((minute * kib) << 10, (minute * kib) << 11)).collect();
         let process: Vec<Value> = minutes
             .map(|minute| {
                 let bytes = (minute << 20) * 4 / 10;
                 json!({ "at_ns": minute * 60_000_000_000, "tracked_bytes": bytes, "untracked_bytes": 0, "whole_bytes": bytes })
             })
             .collect();
-        let left = 10 * kib << 10;
+        let left = (10 * kib) << 10;
         let row = site(
             "warm",
             &json!({
