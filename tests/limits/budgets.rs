@@ -105,7 +105,7 @@ fn a_row_says_what_its_task_may_hold() {
         track(hold(KIB)).named("by name").budget(2 * KIB),
         track(hold(KIB)).budget(u64::MAX - 1),
     ];
-    let ids = tasks.each_ref().map(|task| task.id());
+    let ids = tasks.each_ref().map(Tracked::id);
     let budgets = |snapshot: &MemorySnapshot, ids: &[Option<TaskId>]| -> Vec<Option<u64>> {
         let row = |id| snapshot.tasks().iter().find(|row| Some(row.id) == id).expect("a row");
         ids.iter().map(|id| row(*id).budget_bytes).collect()
