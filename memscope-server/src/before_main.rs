@@ -1,5 +1,5 @@
 //! The variable `MEMSCOPE_SERVE`: the server is registered before `main`, and starts with the first
-//! task or with `init`.
+//! task, the second thread or `init`.
 
 use memscope_runtime::__server::{Wanted, register, warn};
 

@@ -2,7 +2,8 @@
 //! memscope's own, and the variable `MEMSCOPE_SERVE`.
 //!
 //! The runtime does not depend on the server. A program that links the server has it [registered]
-//! (register) before `main`. The first task, or `init`, then starts a thread that calls it.
+//! (register) before `main`. The first task, the second thread or `init` then starts a thread that
+//! calls it.
 
 use std::{ffi::CStr, fmt, io, mem};
 

@@ -71,9 +71,10 @@ const PERIODIC: u32 = 1 << Pending::Periodic as u32 | 1 << Pending::Server as u3
 #[cfg(all(feature = "tokio", not(feature = "report-file")))]
 const PERIODIC: u32 = 0;
 
-/// The one occasion inside the allocator: an unannotated Tokio task has allocated, and periodic
-/// reports, those near the limit or the server are asked for. A program without annotations calls
-/// memscope nowhere else.
+/// An occasion inside the allocator, as a program without annotations calls memscope nowhere else:
+/// an unannotated Tokio task has allocated, or a thread has for the first time beside another. So
+/// an idle service is served, too, from the start of its runtime's workers. No such thread of the
+/// program's is there before `main`.
 ///
 /// NOTE: the start function must not allocate from the program's heap, take a lock of memscope's or
 /// panic. The system's `pthread_create` may call `malloc`; the allocator below is not inside a call

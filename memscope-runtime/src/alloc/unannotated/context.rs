@@ -19,7 +19,10 @@
 //! that Tokio runs, until a second thread starts. A process that is going to report has the thread
 //! all the same: without it, ends of tasks are not known.
 
-use crate::primitives::sync::{AtomicU8, AtomicUsize, Ordering};
+use crate::primitives::{
+    pending_starts,
+    sync::{AtomicU8, AtomicUsize, Ordering},
+};
 
 /// What is known about Tokio on this thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,9 @@ const HIDDEN: u8 = 5;
 /// 1 if the program has asked for reports.
 static EXPECTS_REPORT: AtomicU8 = AtomicU8::new(0);
 
+/// 1 if a thread has allocated: another one is not alone then.
+static HAS_THREADS: AtomicU8 = AtomicU8::new(0);
+
 /// The program has asked for reports: its first task may start a second thread. Must not be called
 /// in the allocator.
 pub(crate) fn expect_report() {
@@ -68,8 +74,12 @@ pub(crate) fn note_block() {
     }
 }
 
-/// Called at a thread's first allocation: a second thread can poll what the first has spawned.
+/// Called at a thread's first allocation: a second thread can poll what the first has spawned, and
+/// memscope's own threads may be there beside it.
 pub(crate) fn note_thread() {
+    if HAS_THREADS.swap(1, Ordering::Relaxed) != 0 {
+        pending_starts::occasion_in_allocator();
+    }
     if STATE.load(Ordering::Relaxed) == ALONE {
         learned::learn(false);
     }
