@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { HOSTILE, holders, snapshot } from "./fixture.mjs";
-import { start, status } from "./live.mjs";
+import { scrolled, start, status } from "./live.mjs";
 
 const MIB = 1024 ** 2;
 
@@ -451,24 +451,7 @@ test("of 10,000 roots those in sight are drawn, and no scroll grows with their n
     }));
     const it = await startAsked(holders({ more }));
     assert.match(await it.text("#tab-holds"), /10,005/);
-    const counted = await it.page.evaluate(async () => {
-        let touched = 0;
-        const rows = document.querySelector("#rows");
-        const seen = new MutationObserver((all) => (touched += all.length));
-        seen.observe(rows, {
-            subtree: true,
-            childList: true,
-            attributes: true,
-            characterData: true,
-        });
-        const frame = () =>
-            new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-        for (let step = 1; step <= 20; step += 1) {
-            scrollTo(0, step * 10_000);
-            await frame();
-        }
-        return { touched, drawn: rows.children.length };
-    });
+    const counted = await scrolled(it, 10_000);
     assert.ok(counted.drawn < 60, `${counted.drawn} rows are elements`);
     assert.ok(counted.touched < 20 * 60 * 40, `${counted.touched} changes`);
     // Roots that are too narrow for the icicle are one box.

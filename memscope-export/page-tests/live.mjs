@@ -36,3 +36,24 @@ export const status = (it, text) =>
         text,
         { timeout: 15_000 },
     );
+
+// Scrolls twenty times by so many pixels, and counts the changes of rows.
+export const scrolled = (it, pixels) =>
+    it.page.evaluate(async (pixels) => {
+        let touched = 0;
+        const rows = document.querySelector("#rows");
+        const seen = new MutationObserver((all) => (touched += all.length));
+        seen.observe(rows, {
+            subtree: true,
+            childList: true,
+            attributes: true,
+            characterData: true,
+        });
+        const frame = () =>
+            new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        for (let step = 1; step <= 20; step += 1) {
+            scrollTo(0, step * pixels);
+            await frame();
+        }
+        return { touched, drawn: rows.children.length, height: rows.offsetHeight };
+    }, pixels);

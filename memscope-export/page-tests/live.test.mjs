@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { snapshot } from "./fixture.mjs";
-import { start, status } from "./live.mjs";
+import { scrolled, start, status } from "./live.mjs";
 
 test("figures follow the stream, and rates come from two readings", async () => {
     const it = await start();
@@ -376,30 +376,7 @@ test("a fast growth is told by the minute, and of one task that is said", async 
 test("of 100,000 tasks those in sight are drawn, and no scroll grows with their number", async () => {
     const it = await start(snapshot({ tasks: 100_000 }), "#tab=tasks");
     assert.match(await it.text("#state"), /100,000 rows/);
-    const counted = await it.page.evaluate(async () => {
-        // Rows that are touched by a scroll: each reads the name of its task.
-        let touched = 0;
-        const rows = document.querySelector("#rows");
-        const seen = new MutationObserver((all) => (touched += all.length));
-        seen.observe(rows, {
-            subtree: true,
-            childList: true,
-            attributes: true,
-            characterData: true,
-        });
-        const frame = () =>
-            new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-        for (let step = 1; step <= 20; step += 1) {
-            scrollTo(0, step * 100_000);
-            await frame();
-        }
-        return {
-            touched,
-            drawn: rows.children.length,
-            height: rows.offsetHeight,
-            is: typeof parse,
-        };
-    });
+    const counted = await scrolled(it, 100_000);
     assert.ok(counted.drawn < 60, `${counted.drawn} rows are elements`);
     assert.equal(counted.height, 100_000 * 28);
     assert.ok(counted.touched < 20 * 60 * 40, `${counted.touched} changes`);

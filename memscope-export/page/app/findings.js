@@ -88,11 +88,14 @@ function mostHeld(model) {
     return h("p", { class: "most" }, rowOf(most), text);
 }
 
+// Opens a view, and brings it into sight.
+function goTo(tab, at) {
+    visit(tab, at);
+    $("#explore").scrollIntoView({ block: "start" });
+}
+
 const rowOf = (site) =>
-    link(withoutRoot(site.name), () => {
-        visit("sites", { row: site.key, open: "1" });
-        $("#explore").scrollIntoView({ block: "start" });
-    });
+    link(withoutRoot(site.name), () => goTo("sites", { row: site.key, open: "1" }));
 
 function notJudged(model, { not_judged: list }) {
     if (!list.length) return null;
@@ -176,14 +179,13 @@ const howSure = (it) => `How sure: ${it.certainty}: ${it.certainty_reason}.`;
 // be asked for.
 function heldBy(model, { held_by: text }) {
     if (!text) return null;
-    const open = () => {
+    const show = () => {
         const at = model.held && heldByRow(model.held.graph, model.program, text);
-        visit("holds", at ? { ...at, open: "1" } : {});
-        $("#explore").scrollIntoView({ block: "start" });
+        goTo("holds", at ? { ...at, open: "1" } : {});
     };
     return [
         " Held by ",
-        h("button", { type: "button", class: "link", onclick: open }, prose(withoutRoot(text))),
+        h("button", { type: "button", class: "link", onclick: show }, prose(withoutRoot(text))),
         ".",
     ];
 }

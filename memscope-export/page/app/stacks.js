@@ -25,9 +25,8 @@ export function functionsOf(model, state) {
     const rows = new Map();
     for (const stack of chosen(model, state)) {
         const [size, samples] = [bytesOf(stack, state.kind), samplesOf(stack, state.kind)];
-        const isAll = state.frames === "all";
-        const path = isAll ? stack.path : shownFrames(stack, model.program);
-        const leaf = isAll ? path.at(-1) : allocates(path, model.program);
+        const path = pathOf(stack, model, state);
+        const leaf = state.frames === "all" ? path.at(-1) : allocates(path, model.program);
         for (const frame of new Map(path.map((it) => [it.function, it])).values()) {
             let row = rows.get(frame.function);
             if (!row) {
@@ -95,6 +94,9 @@ export const shownFrames = ({ path }, program) =>
         ),
     );
 
+const pathOf = (stack, { program }, { frames }) =>
+    frames === "all" ? stack.path : shownFrames(stack, program);
+
 // The tree: the site, then its frames, without those that are folded.
 export function icicleOf(model, state, matches) {
     const node = (name, origin, frame, parent) => ({
@@ -115,17 +117,16 @@ export function icicleOf(model, state, matches) {
     };
     for (const stack of chosen(model, { ...state, focus: "" })) {
         const [size, samples] = [bytesOf(stack, state.kind), samplesOf(stack, state.kind)];
-        const origins = stack.path.map((frame) => originOf(frame, model.program));
-        const folded = state.frames === "all" ? 0 : foldedFrames(stack.path, origins);
-        const names = [stack.ownerName, ...stack.path.slice(folded).map((frame) => frame.function)];
+        const path = pathOf(stack, model, state);
+        const names = [stack.ownerName, ...path.map((frame) => frame.function)];
         const isHit = matches !== null && names.some((name) => matches(name));
         let at = root;
         charge(at, size, samples, isHit);
         names.forEach((name, depth) => {
-            const frame = depth ? stack.path[folded + depth - 1] : null;
+            const frame = depth ? path[depth - 1] : null;
             const key = depth ? name : `site ${name}`;
             if (!at.children.has(key)) {
-                const origin = depth ? origins[folded + depth - 1] : "site";
+                const origin = depth ? originOf(frame, model.program) : "site";
                 at.children.set(key, node(name, origin, frame, at));
             }
             at = at.children.get(key);

@@ -7,7 +7,7 @@ use std::{
 
 /// A map by the index of a site, a node or a stack.
 // PERF: the standard library's hasher withstands keys that an attacker has chosen, and took 4 % of
-// a snapshot of 1,000 sites (`perf record`). No client chooses an index.
+// a scrape of 1,000 sites (`perf record`). No client chooses an index.
 pub(crate) type MapByIndex<V> = HashMap<u32, V, BuildHasherDefault<IndexHasher>>;
 
 /// Fibonacci hashing: Knuth, The Art of Computer Programming, volume 3, section 6.4.

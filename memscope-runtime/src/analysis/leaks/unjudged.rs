@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    evidence::Evidence,
     finding::LeakKind,
     growing::Grown,
     options::LeakOptions,
@@ -190,8 +191,10 @@ fn growth(snapshot: &MemorySnapshot, found: &Found<'_>, options: &LeakOptions) -
 
 /// The site whose live bytes have risen most, and by how much.
 fn largest_rise(snapshot: &MemorySnapshot) -> Option<(u64, &Place)> {
+    let evidence = Evidence::of(snapshot);
     let sites = snapshot.trends().iter().filter(|trend| trend.task.is_none());
-    let rises = sites.filter_map(|trend| Some((Course::of(&trend.points)?.rise(), &trend.place)));
+    let rise = |place| Some((Course::of(evidence.points_of(place))?.rise(), place));
+    let rises = sites.filter_map(|trend| rise(&trend.place));
     rises.max_by_key(|(rise, _)| *rise)
 }
 
