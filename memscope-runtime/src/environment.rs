@@ -63,7 +63,7 @@ const SETTINGS: [Setting; 18] = [
         name: "MEMSCOPE_SERVE",
         takes: "an address such as `127.0.0.1:6071`",
         default: "no server",
-        effect: "serves the page, profiles and metrics there, from the first task or `init` on (feature `server`)",
+        effect: "serves the page, profiles and metrics there, from the first task, the second thread or `init` on (feature `server`)",
         set: |environment, value| {
             let address = text(value)?;
             environment.serve = (!address.is_empty()).then(|| address.to_owned());
