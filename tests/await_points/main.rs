@@ -11,6 +11,7 @@
 #![cfg(target_os = "linux")]
 
 mod by_hand;
+mod deep;
 mod dump;
 mod elsewhere;
 mod held_by_variables;

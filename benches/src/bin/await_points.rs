@@ -1,4 +1,4 @@
-//! What it costs a pending poll to note where its task waits: four functions deep, inline and
+//! What it costs a pending poll to note where its task waits: four and twenty functions deep, and
 //! behind boxes; off, then on.
 //!
 //! ```text
@@ -37,6 +37,27 @@ async fn first() {
     black_box(waits);
 }
 
+/// Five functions around what is awaited.
+macro_rules! five {
+    ($inner:expr) => {
+        around!(around!(around!(around!(around!($inner)))))
+    };
+}
+
+macro_rules! around {
+    ($inner:expr) => {
+        async {
+            let waits = black_box(1_u64);
+            $inner.await;
+            black_box(waits);
+        }
+    };
+}
+
+async fn deep() {
+    five!(five!(five!(around!(around!(around!(pending())))))).await;
+}
+
 /// As `first`, with each function in a box of its own, by its type and as a trait object in turn.
 async fn boxed() {
     let second = async {
@@ -54,6 +75,7 @@ fn figures(state: &str) {
     let name = |what: &str| format!("pending poll, {what}, {state}");
     show(&name("depth 1"), POLLS_BY_HAND, |count| poll(|| Box::pin(track(pending())), count));
     show(&name("depth 4"), POLLS_BY_HAND, |count| poll(|| Box::pin(track(first())), count));
+    show(&name("depth 20"), POLLS_BY_HAND, |count| poll(|| Box::pin(track(deep())), count));
     show(&name("depth 4 in boxes"), POLLS_BY_HAND, |count| {
         poll(|| Box::pin(track(boxed())), count)
     });

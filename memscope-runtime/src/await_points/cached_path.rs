@@ -4,14 +4,34 @@
 use super::tree::{Node, Step};
 use crate::accounting::FutureType;
 
-/// The most steps of a cached path; longer paths are walked each time.
-const MOST_CHECKS: usize = 16;
+/// The most steps of a cached path; longer paths are walked each time, at two to three times the
+/// cost.
+const MOST_CHECKS: usize = 64;
 
 /// The path from the first byte of a future of one type to a node.
 #[derive(Debug)]
 pub(crate) struct CachedPath {
     future: &'static FutureType,
-    checks: Box<[PathCheck]>,
+    /// The discriminants of one byte, from the first to the last.
+    // PERF: apart from the others, so that the loop over them has nothing to tell apart. Most paths
+    // have no other.
+    bytes: Box<[ByteCheck]>,
+    turns: Box<[Turn]>,
+}
+
+/// The discriminant at `offset` has this value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ByteCheck {
+    pub(crate) offset: u32,
+    pub(crate) value: u8,
+}
+
+/// A check of another kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// How many discriminants of one byte are compared between the turn before and this one.
+    pub(crate) bytes_before: usize,
+    pub(crate) check: OtherCheck,
 }
 
 /// One step of a path, and what shows that the path still takes it.
@@ -19,8 +39,14 @@ pub(crate) struct CachedPath {
 /// Offsets are from the start of the block or value that the path is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PathCheck {
-    /// The discriminant at `offset` has this value. It has one byte, as most have.
-    Byte { offset: u32, value: u8 },
+    /// A discriminant of one byte, as most have.
+    Byte(ByteCheck),
+    Other(OtherCheck),
+}
+
+/// A step that is not known by one byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OtherCheck {
     /// The discriminant at `offset` has this value.
     Value { offset: usize, size: u8, value: u64 },
     /// The path goes on behind the pointer at `offset`.
@@ -37,7 +63,7 @@ impl CachedPath {
         mut parent: Option<&'static Node>,
         mut last: Option<PathCheck>,
     ) -> Option<Self> {
-        let mut checks = Vec::with_capacity(MOST_CHECKS);
+        let mut checks = Vec::new();
         while let Some(node) = parent {
             checks.push(last?);
             if checks.len() > MOST_CHECKS {
@@ -45,13 +71,25 @@ impl CachedPath {
             }
             (parent, last) = (node.parent, node.check);
         }
-        checks.reverse();
-        Some(Self { future, checks: checks.into() })
+        let (mut bytes, mut turns, mut bytes_before) = (Vec::new(), Vec::new(), 0);
+        for check in checks.into_iter().rev() {
+            match check {
+                PathCheck::Byte(check) => {
+                    bytes.push(check);
+                    bytes_before += 1;
+                }
+                PathCheck::Other(check) => {
+                    turns.push(Turn { bytes_before, check });
+                    bytes_before = 0;
+                }
+            }
+        }
+        Some(Self { future, bytes: bytes.into(), turns: turns.into() })
     }
 
     /// How many words of 8 bytes the path takes.
     pub(super) fn places(&self) -> usize {
-        4 * self.checks.len()
+        (size_of_val(&*self.bytes) + size_of_val(&*self.turns)) / 8
     }
 
     #[inline]
@@ -60,8 +98,13 @@ impl CachedPath {
     }
 
     #[inline]
-    pub(crate) fn checks(&self) -> &[PathCheck] {
-        &self.checks
+    pub(crate) fn bytes(&self) -> &[ByteCheck] {
+        &self.bytes
+    }
+
+    #[inline]
+    pub(crate) fn turns(&self) -> &[Turn] {
+        &self.turns
     }
 }
 
@@ -71,8 +114,8 @@ impl PathCheck {
         match *step {
             Step::State { offset, size, .. } | Step::Variant { offset, size, .. } => {
                 match (size, u32::try_from(offset), u8::try_from(value)) {
-                    (1, Ok(offset), Ok(value)) => Some(Self::Byte { offset, value }),
-                    _ => Some(Self::Value { offset, size, value }),
+                    (1, Ok(offset), Ok(value)) => Some(Self::Byte(ByteCheck { offset, value })),
+                    _ => Some(Self::Other(OtherCheck::Value { offset, size, value })),
                 }
             }
             Step::Pointer { .. } | Step::Object { .. } | Step::End(_) => None,

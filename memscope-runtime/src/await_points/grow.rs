@@ -92,7 +92,9 @@ pub(super) fn make(child: Draft, way: StepKind) -> Option<&'static Node> {
     let StepKind { step, beside, reach } =
         if depth < MOST_DEPTH { way } else { StepKind::end(WalkEnd::TooDeep) };
     let is_end = matches!(step, Step::End(_));
-    let cached_path = if is_end { CachedPath::to(future, parent, check) } else { None };
+    // Paths leave half of the room for the nodes that walks need.
+    let has_room = PLACES.load(Ordering::Relaxed) < MOST_PLACES / 2;
+    let cached_path = if is_end && has_room { CachedPath::to(future, parent, check) } else { None };
     let new = || {
         let places = (step.places() + cached_path.as_ref().map_or(0, CachedPath::places)) as u64;
         let earlier = PLACES.fetch_add(places, Ordering::Relaxed);

@@ -37,7 +37,7 @@ use crate::{
     },
 };
 
-pub(crate) use super::cached_path::{CachedPath, PathCheck};
+pub(crate) use super::cached_path::{ByteCheck, CachedPath, OtherCheck, PathCheck};
 
 /// The most nodes that are made; about 250 bytes each.
 pub(super) const MOST_NODES: u32 = 1 << 14;
@@ -284,7 +284,7 @@ impl Node {
     pub(crate) fn add_behind_pointer(&'static self) -> Option<&'static Self> {
         let Step::Pointer { offset, to, child: place } = &self.step else { return None };
         let layouts = layouts::kept()?;
-        let check = Some(PathCheck::Pointer { offset: *offset });
+        let check = Some(PathCheck::Other(OtherCheck::Pointer { offset: *offset }));
         add(place, Draft { check, ..self.child() }, || resolve(layouts, *to, 0, self.reach))
     }
 
@@ -323,7 +323,7 @@ impl Node {
     ) -> Option<&'static Self> {
         let Step::Object { data, vtable: at, .. } = self.step else { return None };
         let layouts = layouts::kept()?;
-        let check = Some(PathCheck::Object { data, vtable: at, is: vtable });
+        let check = Some(PathCheck::Other(OtherCheck::Object { data, vtable: at, is: vtable }));
         let node = exempt(|| {
             let step = match find(layouts, vtable) {
                 Ok(id) => resolve(layouts, id, 0, self.reach),

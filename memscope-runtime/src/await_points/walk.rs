@@ -4,7 +4,7 @@
 
 use std::{pin::Pin, ptr};
 
-use super::tree::{CachedPath, Node, PathCheck, Step};
+use super::tree::{ByteCheck, CachedPath, Node, OtherCheck, Step};
 
 /// An address in a future's memory, where a walk starts.
 #[derive(Clone, Copy, Debug)]
@@ -129,32 +129,29 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
 /// What the walk reads. Each step is read only when all before it have shown that the path leads
 /// there. A cached path has no more steps than the nodes that it passes.
 pub(crate) unsafe fn matches(start: Start, cached_path: &CachedPath) -> bool {
-    let mut at = start.0;
-    for check in cached_path.checks() {
-        // PERF: tested first, as a path mostly has steps of this kind.
-        if let PathCheck::Byte { offset, value } = *check {
-            // SAFETY: at `offset` a live coroutine or enum has its discriminant: see `walk`.
-            if unsafe { byte(at, offset as usize) } != value {
-                return false;
-            }
-            continue;
+    let (mut at, mut bytes) = (start.0, cached_path.bytes());
+    for turn in cached_path.turns() {
+        let Some((before, after)) = bytes.split_at_checked(turn.bytes_before) else { return false };
+        // SAFETY: the caller keeps the contract, and all steps before these were taken.
+        if !unsafe { have(at, before) } {
+            return false;
         }
-        match *check {
-            PathCheck::Byte { .. } => {}
-            PathCheck::Value { offset, size, value } => {
+        bytes = after;
+        match turn.check {
+            OtherCheck::Value { offset, size, value } => {
                 // SAFETY: at `offset` a live coroutine or enum has its discriminant: see `walk`.
                 if unsafe { number(at, offset, size) } != value {
                     return false;
                 }
             }
-            PathCheck::Pointer { offset } => {
+            OtherCheck::Pointer { offset } => {
                 // SAFETY: at `offset` is a live `Box` or `&mut`: see `walk`.
                 at = unsafe { pointer(at, offset) };
                 if at.is_null() {
                     return false;
                 }
             }
-            PathCheck::Object { data, vtable, is } => {
+            OtherCheck::Object { data, vtable, is } => {
                 // SAFETY: at `vtable` a live `dyn Future` has the address of its vtable: see
                 // `walk`.
                 if unsafe { pointer(at, vtable) }.addr() != is {
@@ -168,7 +165,24 @@ pub(crate) unsafe fn matches(start: Start, cached_path: &CachedPath) -> bool {
             }
         }
     }
-    true
+    // SAFETY: the caller keeps the contract, and all steps before these were taken.
+    unsafe { have(at, bytes) }
+}
+
+/// Whether the discriminants of one byte have these values, each read only if those before it have.
+///
+/// # Safety
+///
+/// As for [`matches`]: `at` is where the checks begin, and a path leads there.
+#[inline]
+unsafe fn have(at: *const u8, checks: &[ByteCheck]) -> bool {
+    let has = |&ByteCheck { offset, value }: &ByteCheck| {
+        // SAFETY: at `offset` a live coroutine or enum has its discriminant: see `walk`.
+        unsafe { byte(at, offset as usize) == value }
+    };
+    // PERF: four in a row, as a compiler does not unroll a loop that may end early.
+    let (fours, rest) = checks.as_chunks::<4>();
+    fours.iter().all(|[a, b, c, d]| has(a) && has(b) && has(c) && has(d)) && rest.iter().all(has)
 }
 
 /// Reads the integer of `size` bytes at `offset`.
@@ -225,4 +239,31 @@ pub(crate) unsafe fn size_in(vtable: usize) -> u64 {
     let size = ptr::with_exposed_provenance::<usize>(vtable).wrapping_add(1);
     // SAFETY: a vtable is at least three words long and never written.
     (unsafe { size.read() }) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_path_is_taken_if_each_of_its_discriminants_is_as_it_was(
+            memory in prop::collection::vec(any::<u8>(), 64),
+            offsets in prop::collection::vec(0..64_u32, 1..30),
+            wrong in any::<prop::sample::Index>(),
+        ) {
+            let of = |offset| ByteCheck { offset, value: memory[offset as usize] };
+            let mut checks: Vec<ByteCheck> = offsets.into_iter().map(of).collect();
+            // SAFETY: all offsets are in `memory`.
+            let is_taken = unsafe { have(memory.as_ptr(), &checks) };
+            prop_assert!(is_taken);
+            let wrong = wrong.index(checks.len());
+            checks[wrong].value ^= 1;
+            // SAFETY: as above.
+            let is_taken = unsafe { have(memory.as_ptr(), &checks) };
+            prop_assert!(!is_taken);
+        }
+    }
 }
