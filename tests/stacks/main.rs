@@ -2,6 +2,7 @@
 //! Each file runs in a process of its own.
 
 mod adaptive_interval;
+mod channels;
 mod course_of_a_stack;
 mod inlined_names;
 mod small_stacks;

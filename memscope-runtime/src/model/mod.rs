@@ -38,7 +38,7 @@ pub use measured::Measured;
 pub use origin::Origin;
 pub use over_budget::{Holder, OverBudget, OverBudgetTask};
 pub use process::{ProcessMemory, RuntimeMemory, TaskCells, ToolUsage};
-pub use resident::{AllocatorUsage, Limit, LimitSource, Pressure, Resident};
+pub use resident::{AllocatorKind, AllocatorUsage, Limit, LimitSource, Pressure, Resident};
 pub use site_profile::{
     Bucket, HandOver, Place, SharedProfile, SiteProfile, TaskPerformanceMetrics,
 };

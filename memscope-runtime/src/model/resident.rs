@@ -42,6 +42,8 @@ pub struct Resident {
     /// What the allocator has handed out, by its own count. That is more than the live bytes: it
     /// rounds sizes up, and C libraries allocate from it too. `None` where it does not tell.
     pub allocator_used_bytes: Option<u64>,
+    /// Which allocator has told these two; `None` if none has.
+    pub allocator: Option<AllocatorKind>,
     /// The rest: the program's file, stacks of threads, C libraries, and what the allocator adds to
     /// each block. Below zero if live memory is not resident, or was freed between two readings.
     pub rest_bytes: Option<i64>,
@@ -85,6 +87,21 @@ pub enum Limit {
     Cgroup,
     /// This many bytes of resident memory.
     Bytes(u64),
+}
+
+/// An allocator that tells what it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AllocatorKind {
+    /// That of the GNU C library.
+    Glibc,
+    /// jemalloc, by the feature of that name.
+    Jemalloc,
+    /// mimalloc, by the feature of that name.
+    Mimalloc,
+    /// Another one, by [`Builder::allocator_usage`](crate::Builder::allocator_usage).
+    Other,
 }
 
 /// How an allocator counts the memory that it has from the system.

@@ -111,7 +111,7 @@ fn of_process(statm: &Statm, limits: Rlimits) -> [Option<Usage>; 2] {
 pub(crate) fn divide(live_bytes: Option<u64>, memscope_bytes: u64, asked: Asked) -> Resident {
     let status = figures::status(Path::new("/proc/self/status")).unwrap_or_default();
     let usage = look(Look::Exact);
-    let allocator = usage::of_allocator(asked, live_bytes);
+    let (allocator, kept) = usage::of_allocator(asked, live_bytes).unzip();
     let mut resident = Resident {
         resident_bytes: status.resident_bytes,
         anonymous_bytes: status.anonymous_bytes,
@@ -125,10 +125,11 @@ pub(crate) fn divide(live_bytes: Option<u64>, memscope_bytes: u64, asked: Asked)
         live_bytes,
         memscope_bytes: Some(memscope_bytes),
         allocator_free_bytes: None,
-        allocator_used_bytes: allocator.and_then(|usage| usage.used_bytes),
+        allocator_used_bytes: kept.and_then(|usage| usage.used_bytes),
+        allocator,
         rest_bytes: None,
     };
-    resident.add_up(allocator.map(|usage| usage.free_bytes));
+    resident.add_up(kept.map(|usage| usage.free_bytes));
     resident
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     config,
-    model::AllocatorUsage,
+    model::{AllocatorKind, AllocatorUsage},
     primitives::{
         Lock,
         sync::{AtomicU8, Ordering},
@@ -23,9 +23,12 @@ pub(crate) enum Asked {
 /// The last answer, and when it came.
 static LAST: Lock<Last> = Lock::new(Last::NONE, |last| *last = Last::NONE);
 
+/// What an allocator has told.
+pub(super) type Told = (AllocatorKind, AllocatorUsage);
+
 #[derive(Debug)]
 struct Last {
-    usage: Option<AllocatorUsage>,
+    told: Option<Told>,
     /// What was live then.
     live_bytes: Option<u64>,
     /// When it was asked, and how long that took.
@@ -33,7 +36,7 @@ struct Last {
 }
 
 impl Last {
-    const NONE: Self = Self { usage: None, live_bytes: None, asked: None };
+    const NONE: Self = Self { told: None, live_bytes: None, asked: None };
 
     /// An allocator walks over its free blocks, which may be many. So that takes at most a
     /// hundredth of the time, or a tenth while live memory comes and goes.
@@ -64,7 +67,7 @@ pub(crate) fn in_copy() {
 
 /// Asks the allocator. `live_bytes`: what the program has from it. Returns `None` if it does not
 /// tell.
-pub(super) fn of_allocator(asked: Asked, live_bytes: Option<u64>) -> Option<AllocatorUsage> {
+pub(super) fn of_allocator(asked: Asked, live_bytes: Option<u64>) -> Option<Told> {
     if asked == Asked::No || IN_COPY.load(Ordering::Relaxed) != 0 {
         return None;
     }
@@ -72,28 +75,28 @@ pub(super) fn of_allocator(asked: Asked, live_bytes: Option<u64>) -> Option<Allo
     let mut last = LAST.lock_for_a_while()?;
     if !last.is_recent(live_bytes) {
         let before = Instant::now();
-        last.usage = ask(live_bytes);
+        last.told = ask(live_bytes);
         last.live_bytes = live_bytes;
         last.asked = Some((before, before.elapsed()));
     }
-    last.usage.filter(|_| last.holds(live_bytes))
+    last.told.filter(|_| last.holds(live_bytes))
 }
 
-fn ask(live_bytes: Option<u64>) -> Option<AllocatorUsage> {
+fn ask(live_bytes: Option<u64>) -> Option<Told> {
     if let Some(usage) = config::allocator_usage() {
-        return usage();
+        return usage().map(|usage| (AllocatorKind::Other, usage));
     }
     #[cfg(all(target_os = "linux", target_env = "gnu", feature = "enabled"))]
     if let Some(usage) = super::glibc::usage_of_program() {
-        return Some(usage);
+        return Some((AllocatorKind::Glibc, usage));
     }
     #[cfg(feature = "jemalloc")]
     if let Some(usage) = jemalloc(live_bytes) {
-        return Some(usage);
+        return Some((AllocatorKind::Jemalloc, usage));
     }
     #[cfg(feature = "mimalloc")]
     if let Some(usage) = super::mimalloc::usage(live_bytes) {
-        return Some(usage);
+        return Some((AllocatorKind::Mimalloc, usage));
     }
     let _ = live_bytes;
     None
@@ -124,7 +127,8 @@ mod tests {
     fn last(took: Duration, live_bytes: u64) -> Last {
         let usage = AllocatorUsage { used_bytes: None, free_bytes: MIB };
         let asked = Some((Instant::now(), took));
-        Last { usage: Some(usage), live_bytes: Some(live_bytes), asked }
+        let told = Some((AllocatorKind::Other, usage));
+        Last { told, live_bytes: Some(live_bytes), asked }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    cause::{Clue, Part, is_sent},
+    cause::{Clue, Part, is_room_of_queue, is_sent},
     evidence::{Evidence, place_of, place_of_task},
     wording::{at, places, several},
 };
@@ -32,6 +32,10 @@ pub struct Backlog {
     /// Live bytes that the channel itself has allocated, by estimate from `samples`: its blocks
     /// with the messages in them.
     pub channel_bytes: u64,
+    /// Of these, the room of a queue that stays when the channel is drained, as with flume and
+    /// kanal. What waits in it and what is free in it is not told apart.
+    #[serde(default)]
+    pub room_bytes: u64,
     /// The number of samples.
     pub samples: u64,
     /// All live bytes of the site that sends, exact: what its messages point to is in them.
@@ -60,6 +64,8 @@ pub(super) fn find(snapshot: &MemorySnapshot) -> Vec<Backlog> {
         let parts = stacks().map(|stack| Part::since(stack, None));
         let clue = Clue::of(parts, snapshot.stack_interval_bytes())?;
         let samples = stacks().map(|stack| stack.live_samples).fold(0, u64::saturating_add);
+        let rooms = stacks().filter(|stack| is_room_of_queue(stack)).map(|stack| stack.live_bytes);
+        let room_bytes = rooms.fold(0, u64::saturating_add);
         let row = site.and_then(|site| snapshot.sites().get(site));
         let from = row.map(place_of);
         let (live_bytes, live_blocks) = row.map_or_else(
@@ -77,6 +83,7 @@ pub(super) fn find(snapshot: &MemorySnapshot) -> Vec<Backlog> {
             from,
             to,
             channel_bytes: clue.all_bytes.min(live_bytes),
+            room_bytes: room_bytes.min(live_bytes),
             samples,
             live_bytes,
             live_blocks,
@@ -106,6 +113,10 @@ impl fmt::Display for Backlog {
         )?;
         if let Some(place) = &self.received_at {
             write!(f, ", which waits at {}", cell(place, 100))?;
+        }
+        if self.room_bytes != 0 {
+            let room = HumanBytes(self.room_bytes);
+            write!(f, "; ≈ {room} of it is room of the queue, which stays when it is drained")?;
         }
         write!(
             f,
@@ -148,6 +159,10 @@ mod tests {
         assert!(line.contains("; received by worker (src/worker.rs:7); "), "{line}");
         assert!(line.ends_with("at most 10.0 MiB in 2,948 blocks"), "{line}");
         assert!(of(["alloc::vec::from_elem", "app::create_order"]).is_empty());
+        assert!(!line.contains("room"), "{line}");
+        let kept = of(["alloc::collections::VecDeque<T>::grow", "flume::Shared<T>::send"]);
+        let room = "; ≈ 6.0 MiB of it is room of the queue, which stays when it is drained; with";
+        assert!(kept[0].contains(room), "{kept:?}");
         let queue = of(["alloc::collections::VecDeque<T>::push_back", "app::create_order"]);
         assert!(queue.is_empty(), "a queue of its own is no channel: {queue:?}");
     }

@@ -151,10 +151,29 @@ impl Clue {
     }
 }
 
+/// Parts of the names of Tokio's functions that make a task's cell.
+const SPAWNS: [&str; 3] =
+    ["::task::core::Cell", "tokio::task::spawn", "::scheduler::Handle::spawn"];
+
+/// The program's functions that spawn, if the bytes of a stack are cells of Tokio's.
+pub(super) fn spawning_code(stack: &StackProfile) -> Option<String> {
+    let spawns = |frame: &StackFrame| SPAWNS.iter().any(|words| frame.function.contains(words));
+    let outermost = stack.frames.iter().rposition(spawns)?;
+    code(&stack.frames[outermost + 1..])
+}
+
 /// Whether the stack is that of code that sends into a channel.
 pub(super) fn is_sent(stack: &StackProfile) -> bool {
     let is_channel = stack.frames.iter().any(|frame| is_channel(&frame.function));
     is_channel && of_frames(&stack.frames).is_some_and(|(cause, _)| cause == LeakCause::Queue)
+}
+
+/// Whether what a channel's stack has allocated is the room of its queue, which stays when the
+/// messages are taken out: flume and kanal keep them in a `VecDeque`. Other channels have a block
+/// for some messages, and free it.
+pub(super) fn is_room_of_queue(stack: &StackProfile) -> bool {
+    let of_queue = |name: &str| name.contains("VecDeque") || name.contains("vec_deque");
+    stack.frames.iter().any(|frame| of_queue(&frame.function))
 }
 
 /// The program's functions of a stack, the innermost first; `None` if no name is known.
@@ -208,7 +227,7 @@ fn of_frames(frames: &[StackFrame]) -> Option<(LeakCause, String)> {
 /// What a function puts its bytes into, by its name.
 fn of_function(name: &str) -> Option<LeakCause> {
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if has(&["::task::core::Cell", "tokio::task::spawn", "::scheduler::Handle::spawn"]) {
+    if has(&SPAWNS) {
         return None;
     }
     if is_channel(name) && has(&["send", "push", "find_block", "grow", "write"]) {

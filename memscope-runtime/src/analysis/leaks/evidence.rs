@@ -8,7 +8,7 @@ use super::{
     growth::Suspect,
     holder::Held,
     pile::LEAST_PILED,
-    wording::percent,
+    wording::{percent, several},
 };
 use crate::{
     accounting::UNNAMED,
@@ -153,6 +153,30 @@ impl<'a> Evidence<'a> {
             site.is_some_and(|site| place_of(site) == *place)
         };
         self.clue_of_stacks(self.snapshot.stacks().iter().filter(is_its), since_ns)
+    }
+
+    /// The code that spawns the tasks whose cells are in the bytes of this site; `None`: outside of
+    /// tasks. A cell's type is not in its stack, so it is known only if all samples of cells there
+    /// are of one code.
+    pub(super) fn spawned_at(&self, spawner: Option<&Place>) -> Option<String> {
+        let sites = self.snapshot.sites();
+        let is_there = |stack: &&StackProfile| match (spawner, stack.site) {
+            (None, None) => true,
+            (Some(place), Some(site)) => sites.get(site).is_some_and(|it| place_of(it) == *place),
+            _ => false,
+        };
+        let stacks = self.snapshot.stacks().iter().filter(|stack| stack.live_samples != 0);
+        let mut cells = stacks
+            .filter(is_there)
+            .filter_map(|stack| Some((cause::spawning_code(stack)?, stack.live_samples)));
+        let (code, mut all) = cells.next()?;
+        for (other, samples) in cells {
+            if other != code {
+                return None;
+            }
+            all = all.saturating_add(samples);
+        }
+        Some(format!("{code}, by {}", several(all, "sample", "samples")))
     }
 
     /// What the live bytes of these stacks have in common, of those that have come since then.

@@ -5,7 +5,7 @@
 
 use super::{Leak, LeakKind, NotJudged, Severity, wording::percent};
 use crate::{
-    model::{HumanBytes, Place, Resident},
+    model::{AllocatorKind, HumanBytes, Place, Resident},
     snapshot::MemorySnapshot,
 };
 
@@ -39,10 +39,28 @@ fn kept(it: &Resident) -> Option<Leak> {
             "Resident {resident_is}, live {live_is}: {free_is}, {} of it, is freed, but kept by the allocator.",
             percent(free, resident)
         ),
-        fix: "call `malloc_trim(0)` after such peaks, run with `MALLOC_ARENA_MAX=2`, or use jemalloc, which gives memory back by its decay; or make the peak smaller"
-            .to_owned(),
+        fix: give_back(it.allocator).to_owned(),
         ..Leak::at(LeakKind::Kept, process())
     })
+}
+
+/// How an allocator is made to give memory back. The variables are those of the allocators' own
+/// documentation; the crate `tikv-jemallocator` puts `_RJEM_` in front.
+fn give_back(allocator: Option<AllocatorKind>) -> &'static str {
+    match allocator {
+        Some(AllocatorKind::Glibc) => {
+            "call `malloc_trim(0)` after such peaks, run with `MALLOC_ARENA_MAX=2`, or use jemalloc, which gives memory back by its decay; or make the peak smaller"
+        }
+        Some(AllocatorKind::Jemalloc) => {
+            "have jemalloc give it back sooner: `_RJEM_MALLOC_CONF=background_thread:true,dirty_decay_ms:1000` (`MALLOC_CONF` where its names have no prefix), or purge its arenas after such peaks; or make the peak smaller. What few blocks of each page hold stays until they are freed"
+        }
+        Some(AllocatorKind::Mimalloc) => {
+            "call `mi_collect(true)` after such peaks, or run with `MIMALLOC_PURGE_DELAY=0`; or make the peak smaller. What few blocks of each page hold stays until they are freed"
+        }
+        _ => {
+            "have the allocator give it back after such peaks (a trim, a purge, a shorter decay), or make the peak smaller"
+        }
+    }
 }
 
 /// Much anonymous memory is neither live nor the allocator's.
@@ -122,8 +140,31 @@ mod tests {
         let it = snapshot(&json!({ "resident": {
             "resident_bytes": resident, "anonymous_bytes": anonymous, "live_bytes": live,
             "memscope_bytes": MIB, "allocator_free_bytes": free, "allocator_used_bytes": used,
+            "allocator": "glibc",
         } }));
         (find(&it), it.leaks().to_string())
+    }
+
+    #[test]
+    fn each_allocator_has_its_own_cure() {
+        let fix = |allocator: Option<&str>| {
+            let it = snapshot(&json!({ "resident": {
+                "resident_bytes": 323 * MIB, "live_bytes": MIB, "allocator_free_bytes": 310 * MIB,
+                "allocator": allocator,
+            } }));
+            find(&it)[0].fix.clone()
+        };
+        for (allocator, words) in [
+            (Some("glibc"), "malloc_trim(0)"),
+            (Some("jemalloc"), "dirty_decay_ms"),
+            (Some("mimalloc"), "mi_collect(true)"),
+            (Some("other"), "have the allocator give it back"),
+            (None, "have the allocator give it back"),
+        ] {
+            let fix = fix(allocator);
+            assert!(fix.contains(words), "{allocator:?}: {fix}");
+            assert_eq!(fix.contains("malloc_trim"), allocator == Some("glibc"), "{fix}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
     growth::{Growth, Suspect},
     holder::Held,
     options::LeakOptions,
-    wording::several,
+    wording::{age, several},
 };
 use crate::{
     model::{HumanBytes, Place, SiteProfile, TaskId, TrendPoint, human::cell},
@@ -191,15 +191,20 @@ fn leak(
             format!("{ended} ended, and Tokio keeps cells of them")
         }
     };
+    let first = site.oldest_retained_ns.map_or_else(String::new, |ns| {
+        format!(" The first of those that hold bytes ended {} ago.", age(ns))
+    });
+    let spawned_at = evidence.spawned_at(spawner.map(|(_, place)| place));
+    let spawned_at = spawned_at.map_or_else(String::new, |code| format!(" at {code}"));
     let cells = match (kept.cell_bytes, spawner) {
         (0, _) => String::new(),
         (bytes, Some((task, place))) => format!(
-            " Their cells, ≈ {} more, are in the bytes of `{}` (#{task}), which spawned them.",
+            " Their cells, ≈ {} more, are in the bytes of `{}` (#{task}), which spawned them{spawned_at}.",
             HumanBytes(bytes),
             cell(&place.name, 36)
         ),
         (bytes, None) => format!(
-            " Their cells, ≈ {} more, are outside of tasks, where they were spawned.",
+            " Their cells, ≈ {} more, are outside of tasks, where they were spawned{spawned_at}.",
             HumanBytes(bytes)
         ),
     };
@@ -219,7 +224,7 @@ fn leak(
         cause: kept.cause,
         known_by: if tasks.is_some() { KnownBy::Counts } else { KnownBy::Nothing },
         held_by: held.as_ref().map(Held::words),
-        evidence: format!("{which}.{cells} {}{held_by}", course.evidence),
+        evidence: format!("{which}.{first}{cells} {}{held_by}", course.evidence),
         fix: fix.to_owned(),
         ..course
     };
@@ -243,12 +248,11 @@ mod tests {
 
     /// The same: the bytes of `query` rose from the first number to the second, those of its
     /// spawner to the third.
-    fn rising(
-        minutes: u64,
-        (from, to): (u64, u64),
-        of_spawner: u64,
-        changes: &Value,
-    ) -> MemorySnapshot {
+    fn rising(minutes: u64, bytes: (u64, u64), of_spawner: u64, changes: &Value) -> MemorySnapshot {
+        snapshot(&parts(minutes, bytes, of_spawner, changes))
+    }
+
+    fn parts(minutes: u64, (from, to): (u64, u64), of_spawner: u64, changes: &Value) -> Value {
         let mut row = json!({
             "is_annotated": false, "spawned": 2000, "completed": 2000, "live_bytes": 2 << 20,
             "retained_bytes": 2 << 20, "unjoined_tasks": 2000, "future_size_bytes": 100,
@@ -273,9 +277,8 @@ mod tests {
             trend(Some(1), "connection", &rise(0, of_spawner)),
             trend(None, "connection", &rise(0, of_spawner)),
         ];
-        snapshot(
-            &json!({ "sites": [site("query", &row), site("connection", &json!({}))], "tasks": tasks, "trends": trends }),
-        )
+        let sites = [site("query", &row), site("connection", &json!({}))];
+        json!({ "sites": sites, "tasks": tasks, "trends": trends })
     }
 
     #[test]
@@ -305,6 +308,35 @@ mod tests {
         assert_eq!((leak.kind, leak.cause), (LeakKind::Unjoined, LeakCause::Unjoined));
         assert_eq!((leak.count, leak.bytes, &*leak.place.name), (2000, 2 << 20, "query"));
         assert!(leak.evidence.contains("in the bytes of `connection` (#1)"), "{leaks}");
+    }
+
+    #[test]
+    fn the_code_that_spawns_is_named_if_all_samples_of_cells_are_of_it_and_the_age_is_said() {
+        let evidence = |spawned_by: &[&str]| {
+            let stacks: Vec<Value> = spawned_by
+                .iter()
+                .map(|code| {
+                    let frames = ["tokio::task::spawn::spawn_inner", code]
+                        .map(|it| json!({ "function": it }));
+                    json!({ "frames": frames, "site": 1, "live_bytes": 2 << 20, "live_samples": 1 })
+                })
+                .chain([json!({
+                    "frames": [{ "function": "app::page" }], "site": 1, "live_bytes": 9 << 20,
+                    "live_samples": 4,
+                })])
+                .collect();
+            let changes = json!({ "oldest_retained_ns": 480_000_000_000_u64 });
+            let mut parts = parts(8, (0, 2 << 20), 600 << 10, &changes);
+            parts["stacks"] = json!(stacks);
+            snapshot(&parts).leaks().findings()[0].evidence.clone()
+        };
+        let one = evidence(&["app::serve", "app::serve"]);
+        assert!(one.contains("The first of those that hold bytes ended 8 min ago."), "{one}");
+        assert!(one.contains("(#1), which spawned them at `app::serve`, by 2 samples."), "{one}");
+        for unclear in [&["app::serve", "app::tick"][..], &[]] {
+            let text = evidence(unclear);
+            assert!(text.contains("(#1), which spawned them. "), "{text}");
+        }
     }
 
     #[test]
