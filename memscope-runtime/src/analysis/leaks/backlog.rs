@@ -32,8 +32,8 @@ pub struct Backlog {
     /// Live bytes that the channel itself has allocated, by estimate from `samples`: its blocks
     /// with the messages in them.
     pub channel_bytes: u64,
-    /// Of these, the room of a queue that stays when the channel is drained, as with flume and
-    /// kanal. What waits in it and what is free in it is not told apart.
+    /// Of these, the room of a queue that stays when the channel is drained, as with flume.
+    /// What waits in it and what is free in it is not told apart.
     #[serde(default)]
     pub room_bytes: u64,
     /// The number of samples.

@@ -169,7 +169,7 @@ pub(super) fn is_sent(stack: &StackProfile) -> bool {
 }
 
 /// Whether what a channel's stack has allocated is the room of its queue, which stays when the
-/// messages are taken out: flume and kanal keep them in a `VecDeque`. Other channels have a block
+/// messages are taken out: flume keeps them in a `VecDeque`. Other channels have a block
 /// for some messages, and free it.
 pub(super) fn is_room_of_queue(stack: &StackProfile) -> bool {
     let of_queue = |name: &str| name.contains("VecDeque") || name.contains("vec_deque");
