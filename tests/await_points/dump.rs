@@ -56,7 +56,7 @@ fn lines(task: &DumpedTask) -> Vec<u32> {
 }
 
 /// Waits until a task of a runtime with several workers is parked: it is idle in two dumps.
-fn parked(ids: &[Id]) -> TaskDump {
+pub(super) fn parked(ids: &[Id]) -> TaskDump {
     for _ in 0..2_000 {
         let dump = dump();
         let is_parked = |id: &Id| {

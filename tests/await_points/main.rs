@@ -10,6 +10,7 @@
 //! ```
 #![cfg(target_os = "linux")]
 
+mod branches;
 mod by_hand;
 mod deep;
 mod dump;

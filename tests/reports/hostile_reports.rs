@@ -57,6 +57,11 @@ fn await_point() -> AwaitPoint {
     AwaitPoint {
         frames: vec![frame.clone(), AwaitFrame { file: String::new(), ..frame }],
         stops: "waits for Sleep".to_owned(),
+        branches: vec![AwaitBranch {
+            frames: vec![frame.clone()],
+            stops: "waits for Sleep".to_owned(),
+            branches: Vec::new(),
+        }],
         tasks: 2,
         measured: true,
         live_bytes: 3,

@@ -7,7 +7,7 @@ use super::{
     known::{self, Rule},
     layouts::short,
     tree::{MOST_DEPTH, Step},
-    walk_end::WalkEnd,
+    walk_end::{Branch, WalkEnd},
 };
 use crate::primitives::{StaticRef, order};
 
@@ -38,7 +38,7 @@ pub(super) struct StepKind {
 
 impl StepKind {
     pub(super) const fn end(stop: WalkEnd) -> Self {
-        // Nothing is read beyond an end.
+        // Nothing is read beyond an end, but the branches of one that has several futures.
         Self { step: Step::End(stop), beside: None, reach: Reach::Everything }
     }
 }
@@ -81,9 +81,9 @@ pub(super) fn resolve_variant(
     if known::is_output(enumeration, &variant.name) {
         return StepKind::end(WalkEnd::NoFuture(short(&enumeration.name)));
     }
-    match only(layouts, enumeration, &variant.fields, false) {
+    match only(layouts, enumeration, &variant.fields, start, false) {
         Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset), reach),
-        Err(stop) => StepKind::end(stop),
+        Err(stop) => StepKind { reach, ..StepKind::end(stop) },
     }
 }
 
@@ -129,7 +129,10 @@ impl Joined {
                 }
                 way
             }
-            ref several => StepKind::end(side_by_side(layouts, tuple, several)),
+            ref several => {
+                let stop = side_by_side(layouts, tuple, several, self.start);
+                StepKind { reach, ..StepKind::end(stop) }
+            }
         }
     }
 
@@ -197,7 +200,7 @@ impl StepKind {
                 }
                 _ => return Step::End(WalkEnd::Leaf(short(&future.name))),
             };
-            match only(layouts, future, fields, drops_last) {
+            match only(layouts, future, fields, start, drops_last) {
                 Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
                 Err(stop) => return Step::End(stop),
             }
@@ -243,12 +246,13 @@ impl StepKind {
     }
 }
 
-/// The only field that leads on. `drops_last`: the type around this one keeps it alive until it is
+/// The only field that leads on, of a value that begins at `start`. `drops_last`: the type around this one keeps it alive until it is
 /// dropped itself.
 fn only<'l>(
     layouts: &Layouts,
     future: &FutureType,
     fields: &'l [Field],
+    start: u64,
     drops_last: bool,
 ) -> Result<&'l Field, WalkEnd> {
     let fields: Vec<&Field> = match known::rule(layouts, future) {
@@ -266,7 +270,7 @@ fn only<'l>(
             match (works.next(), works.next()) {
                 // The name of the tuple says that this is not all.
                 (Some(field), None) if arity(&future.name) > 1 && field.is_certain => Ok(field),
-                _ => Err(side_by_side(layouts, future, several)),
+                _ => Err(side_by_side(layouts, future, several, start)),
             }
         }
     }
@@ -281,8 +285,17 @@ fn all_fields(future: &FutureType) -> Vec<&Field> {
     }
 }
 
-fn side_by_side(layouts: &Layouts, future: &FutureType, several: &[&Field]) -> WalkEnd {
-    WalkEnd::SideBySide(short(&future.name), functions(layouts, several))
+fn side_by_side(layouts: &Layouts, future: &FutureType, several: &[&Field], start: u64) -> WalkEnd {
+    let branches = several.iter().map(|field| Branch {
+        to: field.future_type,
+        start: start.saturating_add(field.offset),
+        child: StaticRef::none(),
+    });
+    WalkEnd::SideBySide {
+        name: short(&future.name),
+        futures: functions(layouts, several),
+        branches: branches.collect(),
+    }
 }
 
 /// What the futures in these fields are, as people write them.

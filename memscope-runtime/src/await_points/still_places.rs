@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use memscope_layout::TaskLayout;
 
 use super::{
-    still_walk::{self, Found, Passed, StillMemory},
+    still_walk::{self, Found, Passed, StillMemory, StillPlace},
     tree,
 };
 use crate::{
     accounting::FutureType,
-    model::{AwaitFrame, AwaitPoint},
+    model::{AwaitBranch, AwaitPoint},
 };
 
-/// The async backtraces that were made so far, by their number.
+/// The async backtraces that were made so far, by their place.
 #[derive(Debug, Default)]
-pub(crate) struct StillPlaces(HashMap<u32, Option<(Vec<AwaitFrame>, String)>>);
+pub(crate) struct StillPlaces(HashMap<StillPlace, Option<AwaitBranch>>);
 
 impl StillPlaces {
     /// Where a task waits whose cell is at this address, or why that is not known. `future`: stands
@@ -29,26 +29,21 @@ impl StillPlaces {
     ) -> Result<(AwaitPoint, Vec<Passed>), String> {
         let found = still_walk::walk_cell(memory, cell, layout, future);
         match found.ok_or_else(|| "its future is gone".to_owned())? {
-            Found::At(number, passed) => {
-                self.point(number).map(|point| (point, passed)).ok_or_else(cannot)
+            Found::At(place, passed) => {
+                self.point(place).map(|point| (point, passed)).ok_or_else(cannot)
             }
             Found::NotPolledYet => Err("it was not polled yet".to_owned()),
             Found::No => Err(cannot()),
         }
     }
 
-    fn point(&mut self, number: u32) -> Option<AwaitPoint> {
-        let made = self.0.entry(number).or_insert_with(|| {
-            let (mut frames, stops) = tree::backtrace(number)?;
-            for frame in &mut frames {
-                frame.locals = Vec::new();
-            }
-            Some((frames, stops))
-        });
-        let (frames, stops) = made.clone()?;
+    fn point(&mut self, place: StillPlace) -> Option<AwaitPoint> {
+        let made = self.0.entry(place).or_insert_with_key(|place| backtrace(place, 0));
+        let AwaitBranch { frames, stops, branches } = made.clone()?;
         Some(AwaitPoint {
             frames,
             stops,
+            branches,
             tasks: 1,
             measured: false,
             live_bytes: 0,
@@ -59,6 +54,16 @@ impl StillPlaces {
             waited_p99_ns: None,
         })
     }
+}
+
+/// The backtrace of a place, below the node `above`.
+fn backtrace(place: &StillPlace, above: u32) -> Option<AwaitBranch> {
+    let (mut frames, stops) = tree::backtrace_below(place.node, above)?;
+    for frame in &mut frames {
+        frame.locals = Vec::new();
+    }
+    let branches = place.branches.iter().filter_map(|branch| backtrace(branch, place.node));
+    Some(AwaitBranch { frames, stops, branches: branches.collect() })
 }
 
 fn cannot() -> String {

@@ -95,12 +95,23 @@ pub(crate) fn coroutine_of(future: &FutureType) -> Option<usize> {
     }
 }
 
+/// A place where a task waits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct StillPlace {
+    /// The number of the node.
+    pub(super) node: u32,
+    /// The places of the futures that stand side by side there.
+    pub(super) branches: Vec<Self>,
+}
+
+/// The most branches that one task is followed into.
+const MOST_BRANCHES: usize = 32;
+
 /// Where a task waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// At the node with this number. The waiting functions on the way there are as many as the
-    /// frames of its backtrace.
-    At(u32, Vec<Passed>),
+    /// The waiting functions on the way there are as many as the frames of its backtrace.
+    At(StillPlace, Vec<Passed>),
     NotPolledYet,
     /// It cannot be read, or there are too many nodes.
     No,
@@ -147,8 +158,33 @@ fn walk(
         Step::End(WalkEnd::NotWaiting(StateKind::Unresumed)) if is_first(node) => {
             Found::NotPolledYet
         }
-        _ => Found::At(node.id.load(Ordering::Relaxed), passed),
+        _ => Found::At(place(memory, at, node, &mut { MOST_BRANCHES }), passed),
     }
+}
+
+/// The place of the node at which a walk has ended, and those of the futures side by side there.
+/// `left`: how many more branches may be followed.
+fn place(
+    memory: &mut impl StillMemory,
+    at: usize,
+    node: &'static Node,
+    left: &mut usize,
+) -> StillPlace {
+    let mut branches = Vec::new();
+    if let Step::End(WalkEnd::SideBySide { branches: several, .. }) = &node.step
+        && several.len() <= *left
+    {
+        *left -= several.len();
+        for branch in several {
+            let Some(mut end) = node.branch(branch) else { continue };
+            let mut at = at;
+            while let Some(next) = step(memory, &mut at, end) {
+                end = next;
+            }
+            branches.push(place(memory, at, end, left));
+        }
+    }
+    StillPlace { node: node.id.load(Ordering::Relaxed), branches }
 }
 
 /// Whether no function above this node waits.

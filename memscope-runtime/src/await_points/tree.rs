@@ -23,7 +23,7 @@ use super::{
     grow::{Draft, add, behind, find_or_make_root, make},
     layouts::{self, locals_of, place_of, short},
     resolve::{Joined, Reach, StepKind, resolve, resolve_variant},
-    walk_end::WalkEnd,
+    walk_end::{Branch, WalkEnd},
 };
 #[cfg(feature = "layout")]
 use crate::accounting::Record;
@@ -166,6 +166,7 @@ impl Step {
         match self {
             Self::State { children, .. } => children.len(),
             Self::Variant { children, .. } => 2 * children.len(),
+            Self::End(WalkEnd::SideBySide { branches, .. }) => 3 * branches.len(),
             Self::Pointer { .. } | Self::Object { .. } | Self::End(_) => 0,
         }
     }
@@ -341,6 +342,16 @@ impl Node {
         Some(node)
     }
 
+    /// The first node of one of the futures that stand side by side where a walk ends.
+    pub(super) fn branch(&'static self, branch: &'static Branch) -> Option<&'static Self> {
+        let layouts = layouts::kept()?;
+        branch.child.get().or_else(|| {
+            add(&branch.child, self.child(), || {
+                resolve(layouts, branch.to, branch.start, self.reach)
+            })
+        })
+    }
+
     /// The draft of a child that has nothing of its own yet.
     fn child(&'static self) -> Draft {
         Draft { future: self.future, parent: Some(self), frame: None, value: 0, check: None }
@@ -350,6 +361,11 @@ impl Node {
 /// The async backtrace that a node's number stands for, the outermost function first, and why it
 /// ends.
 pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
+    backtrace_below(id, 0)
+}
+
+/// The same, without the functions down to the node `above`.
+pub(super) fn backtrace_below(id: u32, above: u32) -> Option<(Vec<AwaitFrame>, String)> {
     let layouts = layouts::kept()?;
     let node = NODES.get(id.checked_sub(1)?)?.get()?;
     let mut stops = match &node.step {
@@ -358,7 +374,7 @@ pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
     };
     let mut frames = Vec::new();
     let mut at = Some(node);
-    while let Some(node) = at {
+    while let Some(node) = at.filter(|node| node.id.load(Ordering::Relaxed) != above) {
         let found = node.frame.and_then(|(machine, state)| {
             let machine = layouts.coroutines().get(machine)?;
             Some((machine, machine.states.get(state)?))

@@ -1,8 +1,18 @@
 //! The reasons why a walk ends.
 
-use memscope_layout::StateKind;
+use memscope_layout::{StateKind, TypeId};
 
-use super::tree::MOST_DEPTH;
+use super::tree::{MOST_DEPTH, Node};
+use crate::primitives::StaticRef;
+
+/// One of the futures that a type polls side by side. A walk through memory that stands still goes
+/// on in each of them.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(super) to: TypeId,
+    pub(super) start: u64,
+    pub(super) child: StaticRef<Node>,
+}
 
 /// Why a walk ends.
 #[derive(Debug)]
@@ -12,7 +22,7 @@ pub(crate) enum WalkEnd {
     /// The task waits for this type, which has no state machine in it.
     Leaf(String),
     /// The type polls these futures side by side.
-    SideBySide(String, Vec<String>),
+    SideBySide { name: String, futures: Vec<String>, branches: Box<[Branch]> },
     /// The future in this type may have been dropped, or is shared.
     Uncertain(String),
     /// This type was written by hand, and may have lent its parts to another thread.
@@ -38,11 +48,11 @@ impl WalkEnd {
         match self {
             Self::NotJoined(why) => format!("it cannot be looked into: {why}"),
             Self::Leaf(name) => format!("waits for {name}"),
-            Self::SideBySide(name, several) => {
+            Self::SideBySide { name, futures, .. } => {
                 format!(
                     "waits for {} futures side by side in {name}: {}",
-                    several.len(),
-                    several.join(", ")
+                    futures.len(),
+                    futures.join(", ")
                 )
             }
             Self::Uncertain(name) => {

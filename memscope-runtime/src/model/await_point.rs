@@ -24,6 +24,10 @@ pub struct AwaitPoint {
     pub frames: Vec<AwaitFrame>,
     /// Why the backtrace ends: what is awaited at last, or what cannot be read.
     pub stops: String,
+    /// In a dump of tasks, where each of several futures side by side waits, as those of
+    /// `tokio::select!` and `join!`. Empty where there is one, and in other reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<AwaitBranch>,
     /// Tasks that wait here.
     pub tasks: u64,
     /// Whether `live_bytes` is measured; if not, it is 0 and means nothing.
@@ -41,6 +45,20 @@ pub struct AwaitPoint {
     pub waited_p50_ns: Option<u64>,
     /// Nanoseconds that 99 of 100 of them have waited at most.
     pub waited_p99_ns: Option<u64>,
+}
+
+/// One of several futures side by side, of which a dump knows where each waits.
+///
+/// A branch of `tokio::select!` that its `if` has switched off is one of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitBranch {
+    /// Its async backtrace, below that of the await point.
+    pub frames: Vec<AwaitFrame>,
+    /// Why the backtrace ends.
+    pub stops: String,
+    /// Where it has several futures itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<Self>,
 }
 
 /// One function of an async backtrace, and the `.await` in it.

@@ -25,7 +25,7 @@ pub(crate) mod dumped_memory;
 pub(crate) mod task_dump;
 pub(crate) mod text;
 
-pub use await_point::{AwaitFrame, AwaitPoint, AwaitPoints};
+pub use await_point::{AwaitBranch, AwaitFrame, AwaitPoint, AwaitPoints};
 pub(crate) use counters::{TaskCounters, counters, row_of};
 pub use dumped_memory::{DumpedCell, DumpedMemory, MemoryPiece};
 #[cfg(feature = "report-file")]

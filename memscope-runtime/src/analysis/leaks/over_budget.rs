@@ -52,7 +52,6 @@ fn finding(evidence: &Evidence<'_>, largest: &OverBudgetTask, group: &[&OverBudg
 mod tests {
     use serde_json::json;
 
-    use super::*;
     use crate::analysis::fixture::{place, site, snapshot, variable};
 
     #[test]

@@ -1,6 +1,6 @@
 //! The dump of all tasks, as text: a tree of the places where they wait.
 
-use std::{cmp::Reverse, fmt};
+use std::{cmp::Reverse, fmt, iter};
 
 use super::{
     MOST_ROWS, NONE,
@@ -11,7 +11,8 @@ use super::{
 use crate::{
     alloc::own_work,
     model::{
-        AwaitPoints, DumpedTask, HumanBytes, MOST_NAME, TaskDump, TaskState,
+        AwaitBranch, AwaitFrame, AwaitPoints, DumpedTask, HumanBytes, MOST_NAME, TaskDump,
+        TaskState,
         human::{cell, count, path_end},
     },
 };
@@ -29,7 +30,7 @@ impl fmt::Display for TaskDump {
         let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
         let mut tree = Branch::default();
         for task in &self.tasks {
-            tree.add(task, &lines(task));
+            tree.add(task, &[lines(task)]);
         }
         tree.sort();
         let mut table = Table::new(&[
@@ -102,10 +103,20 @@ impl TaskDump {
     }
 }
 
-/// The lines of one task: its name, the functions that wait, and what is waited for.
-fn lines(task: &DumpedTask) -> Vec<String> {
-    let mut lines = vec![cell(&task.name, MOST_NAME)];
-    let mut end = match task.state {
+/// A line about one task, and those below it.
+#[derive(Debug)]
+struct Line {
+    text: String,
+    below: Vec<Self>,
+    /// Whether the bytes of the task are in a line above.
+    is_branch: bool,
+}
+
+/// The lines of one task: its name, the functions that wait, and what is waited for. What several
+/// futures side by side wait for is below that.
+fn lines(task: &DumpedTask) -> Line {
+    let name = cell(&task.name, MOST_NAME);
+    let end = match task.state {
         TaskState::Running => "running".to_owned(),
         state if state.is_ended() => match task.has_handle {
             Some(true) => format!("{state}, and its JoinHandle is held"),
@@ -113,19 +124,48 @@ fn lines(task: &DumpedTask) -> Vec<String> {
         },
         _ => task.unknown.clone().unwrap_or_default(),
     };
-    if let Some(point) = &task.await_point {
-        lines.extend(point.frames.iter().map(|frame| {
-            let place = path_end(&frame.file, MOST_NAME);
-            let function = cell(&frame.function, MOST_NAME);
-            if place.is_empty() { function } else { format!("{function} ({place}:{})", frame.line) }
-        }));
-        end.clone_from(&point.stops);
+    match &task.await_point {
+        Some(point) => chain(name, &point.frames, &point.stops, &point.branches, false),
+        None => chain(name, &[], &end, &[], false),
     }
-    if let Some(last) = lines.last_mut().filter(|_| !end.is_empty()) {
-        last.push_str(": ");
-        last.push_str(&cell(&end, MOST_NAME));
+}
+
+/// A line for each function, each below the one that awaits it.
+fn chain(
+    first: String,
+    frames: &[AwaitFrame],
+    stops: &str,
+    branches: &[AwaitBranch],
+    is_branch: bool,
+) -> Line {
+    let mut texts: Vec<String> = iter::once(first).chain(frames.iter().map(function)).collect();
+    if let Some(last) = texts.last_mut().filter(|_| !stops.is_empty()) {
+        last.push_str(if last.ends_with(':') { " " } else { ": " });
+        last.push_str(&cell(stops, MOST_NAME));
     }
-    lines
+    let of = branches.len();
+    let branch = |(index, branch): (usize, &AwaitBranch)| {
+        let number = format!("{} of {of}:", index + 1);
+        let (first, below) = match branch.frames.split_first() {
+            Some((first, below)) => (format!("{number} {}", function(first)), below),
+            None => (number, &[][..]),
+        };
+        chain(first, below, &branch.stops, &branch.branches, true)
+    };
+    let mut below: Vec<Line> = branches.iter().enumerate().map(branch).collect();
+    let mut texts = texts.into_iter().rev();
+    let mut line = Line { text: texts.next().unwrap_or_default(), below, is_branch };
+    for text in texts {
+        below = vec![line];
+        line = Line { text, below, is_branch };
+    }
+    line
+}
+
+fn function(frame: &AwaitFrame) -> String {
+    let place = path_end(&frame.file, MOST_NAME);
+    let function = cell(&frame.function, MOST_NAME);
+    if place.is_empty() { function } else { format!("{function} ({place}:{})", frame.line) }
 }
 
 /// What some tasks have in common.
@@ -136,22 +176,26 @@ struct Branch {
     /// Of tasks whose bytes are measured.
     bytes: u64,
     is_measured: bool,
+    /// Whether its tasks and their bytes stand in a line above, as they wait for several futures.
+    is_branch: bool,
     branches: Vec<Self>,
 }
 
 impl Branch {
-    fn add(&mut self, task: &DumpedTask, lines: &[String]) {
+    fn add(&mut self, task: &DumpedTask, lines: &[Line]) {
         self.tasks += 1;
         self.bytes = self.bytes.saturating_add(task.live_bytes);
         self.is_measured |= task.measured;
-        let Some((line, rest)) = lines.split_first() else { return };
-        let known = self.branches.iter().position(|branch| branch.line == *line);
-        let at = known.unwrap_or_else(|| {
-            self.branches.push(Self { line: line.clone(), ..Self::default() });
-            self.branches.len() - 1
-        });
-        if let Some(branch) = self.branches.get_mut(at) {
-            branch.add(task, rest);
+        for Line { text, below, is_branch } in lines {
+            let known = self.branches.iter().position(|branch| branch.line == *text);
+            let at = known.unwrap_or_else(|| {
+                let new = Self { line: text.clone(), is_branch: *is_branch, ..Self::default() };
+                self.branches.push(new);
+                self.branches.len() - 1
+            });
+            if let Some(branch) = self.branches.get_mut(at) {
+                branch.add(task, below);
+            }
         }
     }
 
@@ -165,6 +209,7 @@ impl Branch {
     fn rows(&self, most: usize, depth: usize, table: &mut Table) {
         for branch in self.branches.iter().take(most) {
             let bytes = match (branch.is_measured, branch.bytes) {
+                _ if branch.is_branch => String::new(),
                 (false, _) => "?".to_owned(),
                 (true, 0) => NONE.to_owned(),
                 (true, bytes) => HumanBytes(bytes).to_string(),
@@ -184,7 +229,7 @@ impl Branch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AwaitFrame, AwaitPoint, DumpedMemory, MemoryPiece, TaskId};
+    use crate::model::{AwaitPoint, DumpedMemory, MemoryPiece, TaskId};
 
     fn frame(function: &str, line: u32) -> AwaitFrame {
         let file = "src/app.rs".to_owned();
@@ -195,6 +240,7 @@ mod tests {
         let point = AwaitPoint {
             frames: frames.to_vec(),
             stops: "waits for tokio::time::Sleep".to_owned(),
+            branches: Vec::new(),
             tasks: 1,
             measured: true,
             live_bytes: bytes,
@@ -247,6 +293,36 @@ TASKS    BYTES  TASK, AND WHERE IT WAITS
     1        ·  x\\n: ended, and its JoinHandle is held
 "
         );
+    }
+
+    #[test]
+    fn each_of_several_futures_has_a_line_below_and_its_bytes_count_once() {
+        let of = |bytes: u64, line: u32| {
+            let mut task = waits("serve", bytes, &[frame("serve", 3)]);
+            let branch = |frames: &[AwaitFrame], stops: &str| AwaitBranch {
+                frames: frames.to_vec(),
+                stops: stops.to_owned(),
+                branches: Vec::new(),
+            };
+            let point = task.await_point.as_mut().expect("a place");
+            point.stops = "waits for 2 futures".to_owned();
+            let read = [frame("read", line), frame("fill", 9)];
+            point.branches = vec![branch(&read, "waits for Read"), branch(&[], "waits for Sleep")];
+            task
+        };
+        let dump = TaskDump { tasks: vec![of(1_024, 7), of(1_024, 8)], ..TaskDump::default() };
+        let text = dump.to_string();
+        let tree = text.lines().skip(3).collect::<Vec<_>>().join("\n");
+        let expected = "\
+TASKS    BYTES  TASK, AND WHERE IT WAITS
+    2  2.0 KiB  serve
+    2  2.0 KiB    serve (src/app.rs:3): waits for 2 futures
+    2               2 of 2: waits for Sleep
+    1               1 of 2: read (src/app.rs:7)
+    1                 fill (src/app.rs:9): waits for Read
+    1               1 of 2: read (src/app.rs:8)
+    1                 fill (src/app.rs:9): waits for Read";
+        assert_eq!(tree, expected, "\n{tree}");
     }
 
     #[test]

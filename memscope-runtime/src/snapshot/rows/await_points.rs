@@ -56,6 +56,7 @@ pub(crate) fn await_points(
             let mut row = AwaitPoint {
                 frames,
                 stops,
+                branches: Vec::new(),
                 tasks: tasks.len() as u64,
                 measured,
                 live_bytes: sum(tasks.iter().map(|task| task.live_bytes).sum()),

@@ -1,0 +1,124 @@
+//! In a dump, each of several futures side by side has its own lines.
+
+use std::{
+    future::{Future, pending},
+    pin::Pin,
+    time::Duration,
+};
+
+use futures::future;
+use memscope_rs::async_memory::{AwaitBranch, AwaitPoint, task_dump};
+use memscope_tests::{wait_once, workers};
+use tokio::task::yield_now;
+
+use super::{LEAF, MIDDLE, dump::parked, leaf, middle};
+
+/// The lines of a branch, and those of its branches.
+#[derive(Debug, PartialEq, Eq)]
+struct Lines(Vec<u32>, Vec<Self>);
+
+fn lines(branches: &[AwaitBranch]) -> Vec<Lines> {
+    let of = |branch: &AwaitBranch| {
+        let is_own = |file: &str| file.contains("tests/await_points");
+        let own = branch.frames.iter().filter(|frame| is_own(&frame.file));
+        Lines(own.map(|frame| frame.line).collect(), lines(&branch.branches))
+    };
+    branches.iter().map(of).collect()
+}
+
+fn at(of: &[u32]) -> Lines {
+    Lines(of.to_vec(), Vec::new())
+}
+
+/// Where a task waits that Tokio has parked.
+fn point(future: impl Future<Output = ()> + Send + 'static) -> AwaitPoint {
+    let runtime = workers(1);
+    let id = runtime.spawn(future).id();
+    let dump = parked(&[id]);
+    let number: u64 = id.to_string().parse().expect("a number");
+    let task = dump.tasks.iter().find(|task| task.tokio_id == Some(number)).expect("its row");
+    task.await_point.clone().expect("a place")
+}
+
+const SECOND: u32 = line!() + 4;
+
+async fn second() {
+    yield_now().await;
+    leaf().await;
+}
+
+#[test]
+fn each_branch_of_a_select_has_its_lines() {
+    let here = line!() + 2;
+    let point = point(async {
+        tokio::select! {
+            () = second() => {}
+            () = middle() => {}
+            () = tokio::time::sleep(Duration::from_secs(60)) => {}
+            () = pending() => {}
+        }
+    });
+    assert_eq!(point.frames.last().map(|frame| frame.line), Some(here), "{point:#?}");
+    // The others have no function. The name of the tuple tells that there are more than two.
+    let expected = [at(&[SECOND, LEAF]), at(&[MIDDLE, LEAF])];
+    assert_eq!(lines(&point.branches), expected, "{point:#?}");
+    assert!(point.stops.contains("2 futures side by side in ("), "{point:#?}");
+    assert!(point.stops.contains("::time::sleep::Sleep, "), "{point:#?}");
+}
+
+#[test]
+fn what_is_over_in_a_join_has_no_branch_and_the_others_have_their_lines() {
+    let point = point(async {
+        tokio::join!(leaf(), async {}, middle(), wait_once(), second());
+    });
+    let expected = [at(&[LEAF]), at(&[MIDDLE, LEAF]), at(&[SECOND, LEAF])];
+    assert_eq!(lines(&point.branches), expected, "{point:#?}");
+}
+
+#[test]
+fn branches_have_branches_and_go_on_behind_boxes() {
+    let [outer, inner] = [line!() + 6, line!() + 3];
+    let point = point(async {
+        let inner = async {
+            future::join(leaf(), middle()).await;
+        };
+        let boxed: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(second());
+        future::select(Box::pin(inner), boxed).await;
+    });
+    assert_eq!(point.frames.last().map(|frame| frame.line), Some(outer), "{point:#?}");
+    let joined = Lines(vec![inner], vec![at(&[LEAF]), at(&[MIDDLE, LEAF])]);
+    assert_eq!(lines(&point.branches), [joined, at(&[SECOND, LEAF])], "{point:#?}");
+}
+
+#[test]
+fn a_branch_that_was_not_polled_yet_or_is_over_says_so() {
+    let point = point(async {
+        let mut over = Box::pin(wait_once());
+        over.as_mut().await;
+        tokio::select! {
+            biased;
+            () = over, if false => {}
+            () = leaf() => {}
+            () = middle(), if false => {}
+        }
+    });
+    let expected = [at(&[]), at(&[LEAF]), at(&[])];
+    assert_eq!(lines(&point.branches), expected, "{point:#?}");
+    assert!(point.branches[0].stops.contains("a future that is over"), "{point:#?}");
+    assert!(point.branches[2].stops.contains("was not polled yet"), "{point:#?}");
+}
+
+#[test]
+fn the_text_of_a_dump_has_a_line_for_each_branch() {
+    let runtime = workers(1);
+    let id = runtime.spawn(async { tokio::join!(leaf(), second()) }).id();
+    parked(&[id]);
+    let text = task_dump().expect("a dump").to_string();
+    for (function, line) in [
+        ("1 of 2: await_points::leaf (", format!("tests/await_points/main.rs:{LEAF})")),
+        ("2 of 2: await_points::branches::second (", format!("branches.rs:{SECOND})")),
+    ] {
+        let is_it = |it: &str| it.contains(function) && it.contains(&line);
+        assert!(text.lines().any(is_it), "{function}…{line}\n{text}");
+    }
+}
