@@ -6,6 +6,7 @@ use std::{
     hint::black_box,
     sync::{Arc, Condvar, Mutex},
     task::{Poll, Waker},
+    thread as threads,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -62,6 +63,8 @@ services! {
     blocking: "jobs of `spawn_blocking` that do not end", Retained at "request", Unknown: "end each", "request";
     flume_queue: "a channel of flume, its consumer too slow", Growing at "producer", Unknown | Queue: "bound the channel", "";
     crossbeam_queue: "a channel of crossbeam, its consumer too slow", Growing at "producer", Queue: "faster", "";
+    peak: "a peak of which one block in a hundred stays", Kept at "(process)", Unknown: "malloc_trim", "";
+    runtimes: "runtimes that come and go, and leave a block of one task in ten", Retained at "work", Unknown: "what a task has put", "LEFT";
     std_queue: "a channel of the standard library, its thread too slow", Growing at "producer", Unknown | Queue: "bound the channel", "producer";
 }
 
@@ -473,4 +476,52 @@ async fn std_queue(mode: Mode) -> Leaks {
     let leaks = judge();
     producer.abort();
     leaks
+}
+
+/// grpc-rust#797, axum#347, hyper#1790: live bytes fall, and the C library keeps what was freed.
+async fn peak(mode: Mode) -> Leaks {
+    const BLOCKS: usize = 16_000;
+    async fn query() -> Vec<Vec<u8>> {
+        let mut rows: Vec<Vec<u8>> = (0..BLOCKS).map(|_| black_box(vec![1; 8_000])).collect();
+        yield_now().await;
+        let mut numbers = 1..;
+        rows.retain(|_| numbers.next().is_some_and(|number| number % 100 == 0));
+        rows.shrink_to_fit();
+        rows
+    }
+    let mut kept = Vec::new();
+    rounds(async |round| {
+        if round == 0 {
+            kept = mode.spawn("query", query()).await.expect("no panic");
+        }
+    })
+    .await;
+    let leaks = judge();
+    drop(kept);
+    leaks
+}
+
+/// tokio#3473.
+async fn runtimes(mode: Mode) -> Leaks {
+    static LEFT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+    async fn work(number: usize) {
+        let block = vec![1u8; 4_096];
+        yield_now().await;
+        if number.is_multiple_of(10) {
+            lock(&LEFT).push(block);
+        }
+    }
+    rounds(async |_| {
+        let of_its_own = move || {
+            let runtime = memscope_tests::workers(2);
+            for number in 0..50 {
+                runtime
+                    .block_on(async { mode.spawn("work", work(number)).await })
+                    .expect("no panic");
+            }
+        };
+        threads::spawn(of_its_own).join().expect("no panic");
+    })
+    .await;
+    judge()
 }
