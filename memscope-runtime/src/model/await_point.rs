@@ -85,11 +85,7 @@ impl AwaitPoint {
     /// Code is a library's if its file is where Cargo keeps the sources of dependencies, or of the
     /// standard library.
     pub fn own(&self) -> (Option<&AwaitFrame>, Option<&AwaitFrame>) {
-        let is_own = |frame: &AwaitFrame| {
-            let file = frame.file.replace('\\', "/");
-            !file.is_empty() && !LIBRARIES.iter().any(|folder| file.contains(folder))
-        };
-        let mut own = self.frames.iter().rev().filter(|frame| is_own(frame));
+        let mut own = self.frames.iter().rev().filter(|frame| frame.is_own());
         match own.next() {
             Some(at) => (Some(at), own.next()),
             None => (self.frames.last(), self.frames.iter().nth_back(1)),
@@ -116,15 +112,65 @@ impl AwaitPoint {
     /// Sets the waiting times of the tasks that are timed.
     #[cfg(feature = "layout")]
     pub(crate) fn note_waits(&mut self, mut waited_ns: Vec<u64>) {
-        waited_ns.sort_unstable();
-        let rank = |percent: usize| {
-            let rank = (waited_ns.len() * percent).div_ceil(100);
-            waited_ns.get(rank.max(1) - 1).copied()
-        };
-        (self.waited_p50_ns, self.waited_p99_ns) = (rank(50), rank(99));
+        [self.waited_p50_ns, self.waited_p99_ns] = p50_and_p99(&mut waited_ns);
         self.timed = waited_ns.len() as u64;
         self.waited_sum_ns = waited_ns.iter().fold(0, |sum, ns| sum.saturating_add(*ns));
     }
+}
+
+impl AwaitFrame {
+    /// Whether it is the program's own code: see [`AwaitPoint::own`].
+    pub(crate) fn is_own(&self) -> bool {
+        let file = self.file.replace('\\', "/");
+        !file.is_empty() && !LIBRARIES.iter().any(|folder| file.contains(folder))
+    }
+}
+
+/// A line of the tree of await points: an `.await` above others, or the last one of a chain.
+///
+/// A line above others has the sums of the lines below it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AwaitNode<'s> {
+    /// How many lines stand above it, one inside the other.
+    pub depth: usize,
+    /// The function, block or closure. Empty if not even the task's own future could be read.
+    pub function: &'s str,
+    /// The file of the `.await`; empty if debug information does not name it.
+    pub file: &'s str,
+    /// The line there.
+    pub line: u32,
+    /// The index of the await point whose tasks wait here, among
+    /// [`await_points`](crate::async_memory::MemorySnapshot::await_points). `None` for a line above
+    /// others.
+    pub point: Option<usize>,
+    /// Tasks that wait here or below.
+    pub tasks: u64,
+    /// Whether `live_bytes` is measured; if not, it means nothing.
+    pub measured: bool,
+    /// Bytes that these tasks hold now.
+    pub live_bytes: u64,
+    /// The size of their futures; the largest if there are several types.
+    pub future_size_bytes: u64,
+    /// Of `tasks`, those whose waiting time is measured.
+    pub timed: u64,
+    /// Nanoseconds since their last polls, summed over the timed ones.
+    pub waited_sum_ns: u64,
+    /// Nanoseconds that half of the timed ones have waited at most.
+    ///
+    /// Above others it is measured from the rows of their tasks. `None` if none is timed, or if the
+    /// snapshot has no rows of some of them, as in a part of a report.
+    pub waited_p50_ns: Option<u64>,
+    /// Nanoseconds that 99 of 100 of them have waited at most; `None` as above.
+    pub waited_p99_ns: Option<u64>,
+}
+
+/// What half of these are at most, and what 99 of 100 are at most; `None` if there are none.
+pub(crate) fn p50_and_p99(values: &mut [u64]) -> [Option<u64>; 2] {
+    values.sort_unstable();
+    [50, 99].map(|percent| {
+        let rank = (values.len() * percent).div_ceil(100);
+        values.get(rank.max(1) - 1).copied()
+    })
 }
 
 /// The innermost place in the [program's own code](AwaitPoint::own) and the one above it:

@@ -25,7 +25,8 @@ pub(crate) mod dumped_memory;
 pub(crate) mod task_dump;
 pub(crate) mod text;
 
-pub use await_point::{AwaitBranch, AwaitFrame, AwaitPoint, AwaitPoints};
+pub(crate) use await_point::p50_and_p99;
+pub use await_point::{AwaitBranch, AwaitFrame, AwaitNode, AwaitPoint, AwaitPoints};
 pub(crate) use counters::{TaskCounters, counters, row_of};
 pub use dumped_memory::{DumpedCell, DumpedMemory, MemoryPiece};
 #[cfg(feature = "report-file")]

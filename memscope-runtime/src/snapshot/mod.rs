@@ -1,6 +1,7 @@
 //! One consistent reading of all counters, as rows that can be kept, sent and read back.
 
 mod account_walk;
+pub(crate) mod await_tree;
 pub(crate) mod unlisted;
 mod largest_sites;
 mod live_sample;

@@ -1,13 +1,12 @@
-//! The table of await points: where tasks wait.
+//! The await points: where tasks wait.
 
 use std::fmt;
 
 use super::{
-    MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, folder, futures, more, place, size,
-    table::{Column, Table},
+    MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, await_tree::Lines, folder, futures,
+    heap_graph::number_of, more,
 };
 use crate::{
-    analysis::leaks::age,
     model::{
         AwaitFrame, AwaitPoint, AwaitPoints, HumanBytes, TaskState,
         human::{cell, count, path_end},
@@ -15,10 +14,8 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
-const FOR_COLUMNS: usize = 44;
-
 impl MemorySnapshot {
-    /// Prints one row for each chain of `.await`s; the long form prints the chains below it.
+    /// Prints the chains of `.await`s as a tree; the long form prints each chain below it.
     pub(super) fn await_point_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.await_points_measured() {
             AwaitPoints::Off => return Ok(()),
@@ -30,27 +27,21 @@ impl MemorySnapshot {
         let points = self.await_points();
         let is_long = f.alternate();
         let most = if is_long { usize::MAX } else { MOST_ROWS };
-        let own = points.iter().map(AwaitPoint::own).flat_map(|(at, above)| [at, above]);
-        let files = own.flatten().map(|frame| &*frame.file);
-        let folder = folder(f, files);
-        let mut table = Table::new(&[
-            Column::Right("WAITS"),
-            Column::Right("TASKS"),
-            Column::Right("LIVE"),
-            Column::Right("FUTURE"),
-            Column::Right("WAITED"),
-            Column::Right("p50"),
-            Column::Right("p99"),
-            Column::Left("AT"),
-            Column::Left("UNDER"),
-            Column::Left("FOR"),
-        ]);
-        for (number, point) in points.iter().enumerate().take(most) {
-            table.push(row(number, point, folder));
-        }
+        let nodes = self.await_tree_of(|point| shown(point, is_long));
+        let folder = folder(f, nodes.iter().map(|node| node.file));
         writeln!(f, "where tasks wait")?;
         if !points.is_empty() {
-            write!(f, "{table}{}", more(points.len(), most, "await points"))?;
+            let lines = Lines { points, most, is_long, folder };
+            write!(f, "{}{}", lines.table(&nodes), more(points.len(), most, "await points"))?;
+        }
+        let libraries = points.iter().take(most);
+        let libraries = libraries.map(|point| point.frames.len() - shown(point, is_long).len());
+        match libraries.sum::<usize>() as u64 {
+            0 => {}
+            frames => {
+                let frames = number_of(frames, "library frame");
+                writeln!(f, "… and {frames} between these lines and at their ends")?;
+            }
         }
         self.unknown_line(f)?;
         if is_long {
@@ -80,25 +71,10 @@ impl MemorySnapshot {
     }
 }
 
-fn row(number: usize, point: &AwaitPoint, folder: usize) -> Vec<String> {
-    let at = |frame: Option<&AwaitFrame>| {
-        frame.map_or_else(|| NONE.to_owned(), |frame| place(&frame.file, frame.line, folder))
-    };
-    let time = |ns: Option<u64>| ns.map_or_else(|| NOT_MEASURED.to_owned(), age);
-    let (innermost, above) = point.own();
-    let waits_for = point.stops.strip_prefix("waits for ").unwrap_or(&point.stops);
-    vec![
-        format!("@{number}"),
-        count(point.tasks),
-        size(point.measured, point.live_bytes),
-        HumanBytes(point.future_size_bytes).to_string(),
-        time((point.timed != 0).then_some(point.waited_sum_ns)),
-        time(point.waited_p50_ns),
-        time(point.waited_p99_ns),
-        at(innermost),
-        at(above),
-        cell(waits_for, FOR_COLUMNS),
-    ]
+/// The frames of an await point that have lines: those of the program, if there are any.
+fn shown(point: &AwaitPoint, is_long: bool) -> Vec<&AwaitFrame> {
+    let own: Vec<&AwaitFrame> = point.frames.iter().filter(|frame| frame.is_own()).collect();
+    if is_long || own.is_empty() { point.frames.iter().collect() } else { own }
 }
 
 /// Prints the functions, innermost first, as in other backtraces.

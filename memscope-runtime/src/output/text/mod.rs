@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod any_names;
 mod await_points;
+mod await_tree;
 #[cfg(feature = "report-file")]
 mod buffer;
 mod counters;
