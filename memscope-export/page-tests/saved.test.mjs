@@ -163,6 +163,8 @@ test("awaits are a tree; leaf first it begins with what is waited for", async ()
     assert.equal((await it.rows())[0], "shop::db::acquire");
     assert.equal(await it.cell("shop::db::acquire", "Tasks"), "244");
     assert.equal(await it.cell("shop::db::acquire", "Place"), "src/db.rs:88");
+    assert.equal(await it.cell("shop::db::acquire", "50 % wait at most"), "8.00", "of 4 and 8");
+    assert.equal(await it.cell("shop::db::acquire", "99 % wait at most"), "24.00");
     await it.page.click("#rows .row >> nth=0 >> .twist");
     assert.ok((await it.rows()).includes("shop::search::query"));
     await it.shot("saved-waits-leaf-first");

@@ -247,6 +247,10 @@ export function viewsOf(model, isPast = false) {
                         why: () => "None of these tasks is timed",
                     },
                 ),
+                time("half", "50 % wait at most", 144, "halfNs", {
+                    drop: 5,
+                    why: () => "None of these tasks is timed",
+                }),
                 time("longest", "99 % wait at most", 144, "longestNs", {
                     drop: 4,
                     why: () => "None of these tasks is timed",

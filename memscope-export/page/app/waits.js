@@ -41,6 +41,7 @@ const newRow = (key, frame, parent) => ({
     measured: true,
     timed: 0,
     waitedNs: 0,
+    halfNs: null,
     longestNs: null,
     sites: new Map(),
     points: [],
@@ -58,10 +59,13 @@ function add(row, point, sites) {
     row.measured &&= point.measured;
     row.timed += point.timed;
     row.waitedNs += point.waited_sum_ns;
-    if (point.waited_p99_ns != null)
-        row.longestNs = Math.max(row.longestNs ?? 0, point.waited_p99_ns);
+    // Of several await points half of the tasks wait no longer than the largest of the halves.
+    row.halfNs = most(row.halfNs, point.waited_p50_ns);
+    row.longestNs = most(row.longestNs, point.waited_p99_ns);
     for (const [site, tasks] of sites) row.sites.set(site, (row.sites.get(site) ?? 0) + tasks);
 }
+
+const most = (one, other) => (other == null ? one : Math.max(one ?? 0, other));
 
 // For each point the sites whose tasks wait there, as far as their tasks have rows.
 function sitesOfPoints(model) {
