@@ -382,6 +382,7 @@ fn look_at(snapshot: &MemorySnapshot, other: &MemorySnapshot) {
         assert!(snapshot.sites_named(&site.name).count() >= 1);
         assert!(site.items.is_none_or(|items| items.mean_bytes() >= 0.0));
     }
+    assert!(snapshot.await_tree().len() >= snapshot.await_points().len());
     for point in snapshot.await_points().iter().take(20) {
         assert!(point.largest_locals().len() <= 5);
         drop((shown(point), point.own(), point.innermost()));
