@@ -19,6 +19,7 @@ pages! {
     ci: "../docs/CI.md";
     configuration: "../docs/CONFIGURATION.md";
     examples: "../examples/README.md";
+    from_await_tree: "../docs/FROM_AWAIT_TREE.md";
     leaks: "../docs/LEAKS.md";
     limits: "../docs/LIMITS.md";
     memory: "../docs/MEMORY.md";
