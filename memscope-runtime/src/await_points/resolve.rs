@@ -246,8 +246,8 @@ impl StepKind {
     }
 }
 
-/// The only field that leads on, of a value that begins at `start`. `drops_last`: the type around this one keeps it alive until it is
-/// dropped itself.
+/// The only field that leads on, of a value that begins at `start`. `drops_last`: the type around
+/// this one keeps it alive until it is dropped itself.
 fn only<'l>(
     layouts: &Layouts,
     future: &FutureType,
