@@ -22,12 +22,12 @@ fn seen<S, R>(
     mut send: impl FnMut(Vec<u8>) -> S,
     mut receive: impl FnMut() -> R,
 ) -> [Option<Backlog>; 2] {
-    let fill = async {
+    let sends = async {
         for _ in 0..MESSAGES {
             let _ = send(black_box(vec![1; BYTES]));
         }
     };
-    block_on(track(fill).named(name));
+    block_on(track(sends).named(name));
     let full = backlog(name);
     let drain = async {
         for _ in 0..MESSAGES {

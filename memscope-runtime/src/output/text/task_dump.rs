@@ -109,7 +109,7 @@ struct Line {
     text: String,
     below: Vec<Self>,
     /// Whether the bytes of the task are in a line above.
-    is_branch: bool,
+    is_repeated: bool,
 }
 
 /// The lines of one task: its name, the functions that wait, and what is waited for. What several
@@ -136,7 +136,7 @@ fn chain(
     frames: &[AwaitFrame],
     stops: &str,
     branches: &[AwaitBranch],
-    is_branch: bool,
+    is_repeated: bool,
 ) -> Line {
     let mut texts: Vec<String> = iter::once(first).chain(frames.iter().map(function)).collect();
     if let Some(last) = texts.last_mut().filter(|_| !stops.is_empty()) {
@@ -154,10 +154,10 @@ fn chain(
     };
     let mut below: Vec<Line> = branches.iter().enumerate().map(branch).collect();
     let mut texts = texts.into_iter().rev();
-    let mut line = Line { text: texts.next().unwrap_or_default(), below, is_branch };
+    let mut line = Line { text: texts.next().unwrap_or_default(), below, is_repeated };
     for text in texts {
         below = vec![line];
-        line = Line { text, below, is_branch };
+        line = Line { text, below, is_repeated };
     }
     line
 }
@@ -177,7 +177,7 @@ struct Branch {
     bytes: u64,
     is_measured: bool,
     /// Whether its tasks and their bytes stand in a line above, as they wait for several futures.
-    is_branch: bool,
+    is_repeated: bool,
     branches: Vec<Self>,
 }
 
@@ -186,10 +186,10 @@ impl Branch {
         self.tasks += 1;
         self.bytes = self.bytes.saturating_add(task.live_bytes);
         self.is_measured |= task.measured;
-        for Line { text, below, is_branch } in lines {
+        for Line { text, below, is_repeated } in lines {
             let known = self.branches.iter().position(|branch| branch.line == *text);
             let at = known.unwrap_or_else(|| {
-                let new = Self { line: text.clone(), is_branch: *is_branch, ..Self::default() };
+                let new = Self { line: text.clone(), is_repeated: *is_repeated, ..Self::default() };
                 self.branches.push(new);
                 self.branches.len() - 1
             });
@@ -209,7 +209,7 @@ impl Branch {
     fn rows(&self, most: usize, depth: usize, table: &mut Table) {
         for branch in self.branches.iter().take(most) {
             let bytes = match (branch.is_measured, branch.bytes) {
-                _ if branch.is_branch => String::new(),
+                _ if branch.is_repeated => String::new(),
                 (false, _) => "?".to_owned(),
                 (true, 0) => NONE.to_owned(),
                 (true, bytes) => HumanBytes(bytes).to_string(),
