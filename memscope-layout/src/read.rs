@@ -1,6 +1,7 @@
 //! Reads a program's file: opens it, scans its units, reads the coroutines, and sorts them.
 
 use std::{
+    cell::Cell,
     cmp::Reverse,
     collections::HashMap,
     path::{Path, PathBuf},
@@ -28,6 +29,10 @@ use crate::{
 
 /// The number of abbreviations that any file may have, however small it is.
 const LEAST_ABBREVIATIONS: u64 = 1 << 18;
+/// So many bytes of entries are read before the pages of the file are given back.
+const MOST_RESIDENT: usize = 1 << 20;
+/// What counts as read for a state machine: its entries are in many places.
+const BYTES_OF_MACHINE: usize = 1 << 14;
 
 impl Layouts {
     /// Reads an executable or a library.
@@ -57,7 +62,7 @@ impl Layouts {
         let path = path.as_ref();
         let read = || {
             let file = MappedFile::open(path)?;
-            read_program(&file, Some(path), places)
+            read_program(&file, Some(path), places, &|| file.forget_pages())
         };
         read().map_err(|kind| Error::new(path, kind))
     }
@@ -83,12 +88,19 @@ impl Layouts {
     /// assert!(error.to_string().contains("a PE file (Windows)"), "{error}");
     /// ```
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        read_program(bytes, None, &[]).map_err(|kind| Error::new(Path::new("the file"), kind))
+        read_program(bytes, None, &[], &|| {})
+            .map_err(|kind| Error::new(Path::new("the file"), kind))
     }
 }
 
 /// Reads a program. Files of split and of moved debug information are searched relative to `path`.
-fn read_program(data: &[u8], path: Option<&Path>, places: &[PathBuf]) -> Result<Layouts, Kind> {
+/// `forget` gives back the pages of the program that were read.
+fn read_program(
+    data: &[u8],
+    path: Option<&Path>,
+    places: &[PathBuf],
+    forget: &dyn Fn(),
+) -> Result<Layouts, Kind> {
     if let Some(what) = no_program(data, path) {
         return Err(Kind::NoProgram(what));
     }
@@ -104,9 +116,11 @@ fn read_program(data: &[u8], path: Option<&Path>, places: &[PathBuf]) -> Result<
     let debug_file = debug_file.transpose()?.flatten();
     match debug_file {
         Some(debug_file) => Sections::read(&debug_file.file, Flavour::Whole)
-            .and_then(|sections| read_sections(&sections, identity, path))
+            .and_then(|sections| {
+                read_sections(&sections, identity, path, &|| debug_file.file.forget_pages())
+            })
             .map_err(|kind| debug_file.with_path(kind)),
-        None => read_sections(&program, identity, path),
+        None => read_sections(&program, identity, path, forget),
     }
 }
 
@@ -114,13 +128,17 @@ fn read_sections(
     sections: &Sections<'_>,
     identity: &Identity,
     path: Option<&Path>,
+    forget: &dyn Fn(),
 ) -> Result<Layouts, Kind> {
     if sections.entry_bytes() == 0 {
         return Err(if identity.has_symbols { Kind::NoDebugInfo } else { Kind::Stripped });
     }
     let mut dwarf = sections.dwarf()?;
     dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
-    let own = units_of_executable(&dwarf, sections.entry_bytes())?;
+    let pages = Pages { forget, read: Cell::new(0) };
+    pages.forget();
+    let own = units_of_executable(&dwarf, sections.entry_bytes(), &pages)?;
+    pages.forget();
     let split_files = path
         .map(|path| SplitFiles::find(path, &dwarf, own.iter().map(|it| &it.inner)))
         .transpose()?
@@ -143,7 +161,9 @@ fn read_sections(
     for unit in 0..units.len() {
         let named = found.scan(&units, unit)?;
         units.set_named(unit, named);
+        pages.note(units.unit(unit).map_or(0, |it| it.inner.header.length_including_self()));
     }
+    pages.forget();
     if found.coroutines.is_empty() && missing > 0 {
         let first = split_files.missing.into_iter().next().unwrap_or_default();
         return Err(Kind::SplitFilesMissing { first, count: missing });
@@ -151,13 +171,40 @@ fn read_sections(
     if found.units_with_types == 0 {
         return Err(why_no_types(&sections.dwarf()?)?);
     }
-    let layouts = layouts(&units, &found, identity, missing);
+    let layouts = layouts(&units, &found, identity, missing, &pages);
+    pages.forget();
     units.limit.check()?;
     Ok(layouts)
 }
 
+/// The pages of a file that is being read.
+// PERF: for memory. Otherwise all that is read stays resident, which is most of a large file.
+struct Pages<'f> {
+    forget: &'f dyn Fn(),
+    read: Cell<usize>,
+}
+
+impl Pages<'_> {
+    /// Notes that a unit of so many bytes was read. Gives the pages back once that is much.
+    fn note(&self, bytes: usize) {
+        self.read.set(self.read.get().saturating_add(bytes));
+        if self.read.get() >= MOST_RESIDENT {
+            self.forget();
+        }
+    }
+
+    fn forget(&self) {
+        self.read.set(0);
+        (self.forget)();
+    }
+}
+
 /// Reads the executable's units that contain types or stand for units in other files.
-fn units_of_executable<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<UnitHead<'d>>, Kind> {
+fn units_of_executable<'d>(
+    dwarf: &Dwarf<'d>,
+    entry_bytes: u64,
+    pages: &Pages<'_>,
+) -> Result<Vec<UnitHead<'d>>, Kind> {
     let mut all = Vec::new();
     // Healthy files have one abbreviation for hundreds of bytes. In a damaged file, each of many
     // units may claim all abbreviations.
@@ -167,6 +214,7 @@ fn units_of_executable<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<Un
         let abbreviations = dwarf.abbreviations(&header)?;
         let count = self::abbreviations(&abbreviations).count() as u64;
         left = left.checked_sub(count).ok_or(Kind::TooMuch)?;
+        pages.note(header.length_including_self());
         all.push((header, abbreviations));
     }
     let any = |it: &gimli::Abbreviations, test: fn(&gimli::AttributeSpecification) -> bool| {
@@ -184,6 +232,7 @@ fn units_of_executable<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<Un
     let mut units = Vec::new();
     for (header, abbreviations) in all {
         if shares_types || has_types(&abbreviations) || is_skeleton(&abbreviations) {
+            pages.note(header.length_including_self());
             let unit = gimli::Unit::new_with_abbreviations(dwarf, header, abbreviations)?;
             units.push(UnitHead::new(unit));
         }
@@ -265,15 +314,24 @@ fn why_no_types(dwarf: &Dwarf<'_>) -> Result<Kind, Kind> {
     Ok(Kind::NoDebugInfo)
 }
 
-fn layouts(units: &Units<'_>, found: &ScanResult, identity: &Identity, missing: usize) -> Layouts {
+fn layouts(
+    units: &Units<'_>,
+    found: &ScanResult,
+    identity: &Identity,
+    missing: usize,
+    pages: &Pages<'_>,
+) -> Layouts {
     let types = Types::new(units);
-    let (machines, coroutines) = machines(&types, &found.coroutines);
+    let (machines, coroutines) = machines(&types, &found.coroutines, pages);
     let poll_functions = PollFunctions::new(&types, &found.poll_functions);
     let mut future_types =
         FutureTypes::new(&types, coroutines, select_closures(&types, &found.selects));
     let coroutines: Vec<Coroutine> = machines
         .into_iter()
-        .map(|it| it.finish(&types, &poll_functions, &mut future_types))
+        .map(|it| {
+            pages.note(BYTES_OF_MACHINE);
+            it.finish(&types, &poll_functions, &mut future_types)
+        })
         .collect();
     let impls = impls(&types, &found.poll_functions, &coroutines);
     let vtables = vtables(&types, found, identity, &mut future_types);
@@ -297,11 +355,13 @@ fn layouts(units: &Units<'_>, found: &ScanResult, identity: &Identity, missing: 
 fn machines<'d>(
     types: &Types<'_, 'd>,
     found: &[EntryRef],
+    pages: &Pages<'_>,
 ) -> (Vec<StateMachine<'d>>, HashMap<EntryRef, usize>) {
     let mut machines: Vec<StateMachine<'d>> = Vec::new();
     let mut places: HashMap<EntryRef, usize> = HashMap::new();
     let mut by_path: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
     for &at in found {
+        pages.note(BYTES_OF_MACHINE);
         let Some(machine) = StateMachine::read(types, at) else { continue };
         let same = by_path.entry(Arc::clone(&machine.path)).or_default();
         let known = same.iter().copied().find(|&it| machines[it].is_same(&machine));

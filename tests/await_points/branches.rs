@@ -54,7 +54,7 @@ fn each_branch_of_a_select_has_its_lines() {
         tokio::select! {
             () = second() => {}
             () = middle() => {}
-            () = tokio::time::sleep(Duration::from_secs(60)) => {}
+            () = tokio::time::sleep(Duration::from_mins(1)) => {}
             () = pending() => {}
         }
     });

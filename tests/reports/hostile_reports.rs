@@ -12,7 +12,7 @@ use memscope_rs::{
     Stacks,
     analysis::{AsyncAnalyzer, LeakOptions, Leaks},
     async_memory::{
-        AwaitFrame, AwaitPoint, AwaitPoints, HumanBytes, LocalProfile, MemorySnapshot,
+        AwaitBranch, AwaitFrame, AwaitPoint, AwaitPoints, HumanBytes, LocalProfile, MemorySnapshot,
         ResourceAnalysis, SnapshotDiff, StateMachine, TaskPerformanceMetrics, TaskType,
         TrackStream, WidestState, get_memory_snapshot, shared, spawn_tracked, track,
     },
@@ -55,10 +55,10 @@ fn await_point() -> AwaitPoint {
         locals: vec![local()],
     };
     AwaitPoint {
-        frames: vec![frame.clone(), AwaitFrame { file: String::new(), ..frame }],
+        frames: vec![frame.clone(), AwaitFrame { file: String::new(), ..frame.clone() }],
         stops: "waits for Sleep".to_owned(),
         branches: vec![AwaitBranch {
-            frames: vec![frame.clone()],
+            frames: vec![frame],
             stops: "waits for Sleep".to_owned(),
             branches: Vec::new(),
         }],
