@@ -344,6 +344,11 @@ impl MemorySnapshot {
         &self.parts.stacks
     }
 
+    /// Whether there was no memory for the largest stacks.
+    pub(crate) fn has_few_stacks(&self) -> bool {
+        self.parts.tool.stacks_left_out != 0 && self.parts.stacks.len() < rows::MOST_STACKS
+    }
+
     /// Whether call stacks are sampled, and if not, why. There are none either where sizes are not
     /// [measured](Self::measured).
     pub fn stacks_measured(&self) -> StacksState {

@@ -62,7 +62,7 @@ pub(super) fn find(snapshot: &MemorySnapshot) -> Vec<Backlog> {
     let backlog_of = |site: Option<usize>| {
         let stacks = || sent.iter().filter(|stack| stack.site == site).copied();
         let parts = stacks().map(|stack| Part::since(stack, None));
-        let clue = Clue::of(parts, snapshot.stack_interval_bytes())?;
+        let clue = Clue::of(parts, snapshot.stack_interval_bytes(), 0)?;
         let samples = stacks().map(|stack| stack.live_samples).fold(0, u64::saturating_add);
         let rooms = stacks().filter(|stack| is_room_of_queue(stack)).map(|stack| stack.live_bytes);
         let room_bytes = rooms.fold(0, u64::saturating_add);

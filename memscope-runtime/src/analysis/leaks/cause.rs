@@ -96,7 +96,13 @@ impl<'a> Part<'a> {
 
 impl Clue {
     /// Returns `None` if there is no sample with a name. `interval`: the bytes between two samples.
-    pub(super) fn of<'a>(stacks: impl Iterator<Item = Part<'a>>, interval: u64) -> Option<Self> {
+    /// `whole`: what the bytes of all stacks are, where some of these are missing. Code with less
+    /// than half of it is not named then; 0: none is missing.
+    pub(super) fn of<'a>(
+        stacks: impl Iterator<Item = Part<'a>>,
+        interval: u64,
+        whole: u64,
+    ) -> Option<Self> {
         let mut causes: Vec<(LeakCause, u64, u64, String)> = Vec::new();
         let mut codes: Vec<(String, u64, u64)> = Vec::new();
         let mut all_bytes = 0_u64;
@@ -126,7 +132,9 @@ impl Clue {
                 codes.push((code, live_bytes, live_samples));
             }
         }
-        let (code, code_bytes, samples) = codes.into_iter().max_by_key(|it| it.1)?;
+        let all_bytes = all_bytes.max(whole);
+        let largest = codes.into_iter().max_by_key(|it| it.1);
+        let (code, code_bytes, samples) = largest.filter(|it| it.1 >= whole / 2)?;
         let most = causes.into_iter().max_by_key(|it| it.1);
         let (cause, by, cause_samples) = most
             .filter(|(_, bytes, samples, _)| {
@@ -327,7 +335,7 @@ mod tests {
     }
 
     fn clue(stacks: &[StackProfile]) -> Option<Clue> {
-        Clue::of(stacks.iter().map(|stack| Part::since(stack, None)), 2 << 20)
+        Clue::of(stacks.iter().map(|stack| Part::since(stack, None)), 2 << 20, 0)
     }
 
     #[test]
@@ -345,12 +353,21 @@ mod tests {
         let stacks = [base, leak];
         let since = |since_ns: Option<u64>| {
             let parts = stacks.iter().map(|stack| Part::since(stack, since_ns));
-            let clue = Clue::of(parts, 2 << 20).expect("named");
+            let clue = Clue::of(parts, 2 << 20, 0).expect("named");
             (clue.cause, clue.code_bytes >> 20, clue.all_bytes >> 20, clue.samples)
         };
         assert_eq!(since(None), (LeakCause::Map, 40, 48, 40));
         assert_eq!(since(Some(60)), (LeakCause::List, 6, 6, 6), "the last point before then");
         assert_eq!(since(Some(0)), (LeakCause::Map, 32, 40, 32));
+    }
+
+    #[test]
+    fn where_stacks_are_missing_code_is_named_for_half_of_the_whole() {
+        let stacks = [stack(&["app::page"], 3), stack(&["app::log"], 2)];
+        let parts = || stacks.iter().map(|stack| Part::since(stack, None));
+        let share =
+            |whole: u64| Clue::of(parts(), 2 << 20, whole << 20).map(|it| it.all_bytes >> 20);
+        assert_eq!([share(0), share(5), share(6), share(7)], [Some(5), Some(5), Some(6), None]);
     }
 
     const POLL: &str = "tokio::runtime::task::raw::poll";

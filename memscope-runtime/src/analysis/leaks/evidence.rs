@@ -152,7 +152,9 @@ impl<'a> Evidence<'a> {
             let site = stack.site.and_then(|site| self.snapshot.sites().get(site));
             site.is_some_and(|site| place_of(site) == *place)
         };
-        self.clue_of_stacks(self.snapshot.stacks().iter().filter(is_its), since_ns)
+        let site = self.snapshot.sites().iter().find(|site| place_of(site) == *place);
+        let bytes = site.map_or(0, |site| site.live_bytes);
+        self.clue_of_stacks(self.snapshot.stacks().iter().filter(is_its), since_ns, bytes)
     }
 
     /// The code that spawns the tasks whose cells are in the bytes of this site; `None`: outside of
@@ -180,13 +182,17 @@ impl<'a> Evidence<'a> {
     }
 
     /// What the live bytes of these stacks have in common, of those that have come since then.
+    /// `bytes`: all live bytes of this kind, of which a report near the limit has few stacks; 0:
+    /// not known.
     pub(super) fn clue_of_stacks(
         &self,
         stacks: impl Iterator<Item = &'a StackProfile>,
         since_ns: Option<u64>,
+        bytes: u64,
     ) -> Option<Clue> {
         let parts = stacks.map(|stack| Part::since(stack, since_ns));
-        Clue::of(parts, self.snapshot.stack_interval_bytes())
+        let whole = if self.snapshot.has_few_stacks() { bytes } else { 0 };
+        Clue::of(parts, self.snapshot.stack_interval_bytes(), whole)
     }
 
     /// The name of a site that has about as many living tasks as so many ended ones: it may be one
@@ -208,7 +214,7 @@ impl<'a> Evidence<'a> {
     /// that have come since then.
     pub(super) fn clue_of_tasks(&self, tasks: &[TaskId], since_ns: Option<u64>) -> Option<Clue> {
         let is_theirs = |stack: &&StackProfile| stack.task.is_some_and(|it| tasks.contains(&it));
-        self.clue_of_stacks(self.snapshot.stacks().iter().filter(is_theirs), since_ns)
+        self.clue_of_stacks(self.snapshot.stacks().iter().filter(is_theirs), since_ns, 0)
     }
 
     /// What a variable of this name keeps its bytes in, by its type.
@@ -235,5 +241,68 @@ impl Freed<'_> {
         let who = format!("`{}`", cell(&self.who.name, 36));
         let (share, all) = (percent(self.of_largest, self.bytes), HumanBytes(self.bytes));
         format!("Of the {all} that others freed for it, {share} was freed by {who}.")
+    }
+}
+
+#[cfg(all(test, feature = "report-file"))]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::{
+        analysis::fixture::{site, snapshot},
+        snapshot::MemorySnapshot,
+    };
+
+    /// 40 sites, the largest of which has left more and more, and has two stacks of its own.
+    fn whole() -> MemorySnapshot {
+        let left = json!({
+            "spawned": 1200, "completed": 1200, "live_bytes": 20 << 20, "retained_bytes": 20 << 20,
+            "ended_allocated_bytes": 40 << 20, "retained_tasks": 1200, "retained_waves": 300,
+            "retained_by_eighth": [150, 150, 150, 150, 150, 150, 150, 150],
+        });
+        let small = |number: u64| site(&format!("small {number}"), &json!({}));
+        let sites: Vec<Value> =
+            [site("session", &left)].into_iter().chain((1..40).map(small)).collect();
+        let stack = |function: &str, site: u64, mib: u64| {
+            let frames = json!([{ "function": function }]);
+            json!({ "frames": frames, "site": site, "live_bytes": mib << 20, "live_samples": mib })
+        };
+        let stacks = [
+            stack("app::open_session", 0, 12),
+            stack("app::tick", 39, 5),
+            stack("app::log", 0, 8),
+            stack("app::small", 1, 1),
+        ];
+        snapshot(&json!({ "sites": sites, "stacks": stacks }))
+    }
+
+    #[test]
+    fn a_report_with_few_rows_keeps_the_largest_stacks_and_names_the_code() {
+        let part = whole().of_largest_sites(32);
+        assert_eq!(part.sites().len(), 32);
+        let sites: Vec<Option<usize>> = part.stacks().iter().map(|stack| stack.site).collect();
+        assert_eq!(sites, [Some(0), Some(0)], "each has its site's row");
+        let tool = part.tool();
+        assert_eq!((tool.stacks_left_out, tool.stacks_left_out_bytes), (2, 6 << 20));
+        assert!(part.has_few_stacks() && !whole().has_few_stacks());
+        let leaks = part.leaks().to_string();
+        assert!(
+            leaks.contains("Allocated at `app::open_session`, ≈ 60 % by 12 samples"),
+            "{leaks}"
+        );
+    }
+
+    #[test]
+    fn code_that_may_have_less_than_half_is_not_named() {
+        let part = whole().of_largest_sites(16);
+        assert_eq!(part.stacks().len(), 1);
+        assert!(part.leaks().to_string().contains("app::open_session"), "12 of 20 MiB");
+        let mut json = serde_json::to_value(whole()).expect("JSON");
+        json["stacks"][0]["live_bytes"] = json!(9 << 20);
+        let whole: MemorySnapshot = serde_json::from_value(json).expect("a snapshot");
+        let shown = whole.of_largest_sites(16).leaks().to_string();
+        assert!(shown.contains("session") && !shown.contains("app::open_session"), "{shown}");
+        let none = whole.of_largest_sites(0);
+        assert!(none.stacks().is_empty() && none.sites().is_empty());
     }
 }

@@ -178,14 +178,18 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
 
 /// About what the text of a site's row takes.
 const SITE_BYTES: usize = 2 << 10;
+/// As many sites have about the text of those and of the ten largest stacks.
+const LEAST_SITES: usize = 160;
 
-/// Returns the bytes of a file with this name. Without memory for all rows, only those of the
-/// largest sites are in it, as many as there is memory for. The number of the others is written.
+/// Returns the bytes of a file with this name. Without memory for all rows, those of the largest
+/// sites are in it, and few that say more of these, as many as there is memory for. The number of
+/// the others is written.
 pub(crate) fn bytes(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
     let _work = own_work::work();
     // Each try may take as much as the one before; the last one takes little.
     reserve::renew_bound();
-    let mut most = snapshot.sites().len().min(reserve::room_for(SITE_BYTES));
+    // Few sites leave room for other rows.
+    let mut most = snapshot.sites().len().max(LEAST_SITES).min(reserve::room_for(SITE_BYTES));
     let mut written = bytes_of(snapshot, path);
     while written.is_err() && most != 0 {
         reserve::renew_bound();

@@ -24,7 +24,7 @@ pub(crate) use over_budget::over_budget;
 pub(crate) use process::{process, runtime, shared};
 pub(crate) use site_names::SiteNames;
 pub(crate) use sites::sites;
-pub(crate) use stacks::stacks;
+pub(crate) use stacks::{MOST_STACKS, stacks};
 pub(crate) use tasks::{Tasks, task};
 pub(crate) use variables::{variable_sites, variables};
 

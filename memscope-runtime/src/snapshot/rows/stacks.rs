@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The most rows. A program has some thousands of stacks, and the largest are those that matter.
-const MOST_ROWS: usize = 100;
+pub(crate) const MOST_STACKS: usize = 100;
 
 /// The most frames of a row. What stands further out are the calls of a runtime and a thread.
 const MOST_FRAMES: usize = 64;
@@ -56,7 +56,7 @@ pub(crate) fn stacks<'a>(
     stacks.sort_unstable_by_key(|stack| {
         Reverse((stack.live_bytes, stack.allocated_bytes, stack.samples))
     });
-    let (kept, others) = stacks.split_at(stacks.len().min(MOST_ROWS));
+    let (kept, others) = stacks.split_at(stacks.len().min(MOST_STACKS));
     let (mut pending, mut libraries) = (HashSet::new(), Vec::new());
     let rows = reserve::rows(kept, |stack| {
         let mut row = row(stack, &places, &mut pending, &mut libraries)?;
