@@ -7,6 +7,8 @@ mod error;
 #[cfg(feature = "dwarf")]
 mod work_limit;
 #[cfg(feature = "dwarf")]
+mod pages;
+#[cfg(feature = "dwarf")]
 mod source_location;
 #[cfg(feature = "inlined")]
 mod source_path;

@@ -1,7 +1,6 @@
 //! Reads a program's file: opens it, scans its units, reads the coroutines, and sorts them.
 
 use std::{
-    cell::Cell,
     cmp::Reverse,
     collections::HashMap,
     path::{Path, PathBuf},
@@ -22,6 +21,7 @@ use crate::{
     },
     error::{Error, Kind},
     layouts::Layouts,
+    pages::Pages,
     shape::FutureType,
     type_id::TypeId,
     work_limit::WorkLimit,
@@ -29,10 +29,6 @@ use crate::{
 
 /// The number of abbreviations that any file may have, however small it is.
 const LEAST_ABBREVIATIONS: u64 = 1 << 18;
-/// So many bytes of entries are read before the pages of the file are given back.
-const MOST_RESIDENT: usize = 1 << 20;
-/// What counts as read for a state machine: its entries are in many places.
-const BYTES_OF_MACHINE: usize = 1 << 14;
 
 impl Layouts {
     /// Reads an executable or a library.
@@ -135,7 +131,7 @@ fn read_sections(
     }
     let mut dwarf = sections.dwarf()?;
     dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
-    let pages = Pages { forget, read: Cell::new(0) };
+    let pages = Pages::new(forget);
     pages.forget();
     let own = units_of_executable(&dwarf, sections.entry_bytes(), &pages)?;
     pages.forget();
@@ -153,7 +149,7 @@ fn read_sections(
 
     let split = package.iter().chain(singles.iter().map(|it| &it.1));
     let bytes = split.map(Sections::entry_bytes).fold(sections.entry_bytes(), u64::saturating_add);
-    let mut units = Units::new(WorkLimit::new(bytes));
+    let mut units = Units::new(WorkLimit::new(bytes), &pages);
     let mut missing = split_files.missing.len();
     missing += add_units(&mut units, dwarf, own, package.as_ref(), &singles)?;
 
@@ -171,32 +167,10 @@ fn read_sections(
     if found.units_with_types == 0 {
         return Err(why_no_types(&sections.dwarf()?)?);
     }
-    let layouts = layouts(&units, &found, identity, missing, &pages);
+    let layouts = layouts(&units, &found, identity, missing);
     pages.forget();
     units.limit.check()?;
     Ok(layouts)
-}
-
-/// The pages of a file that is being read.
-// PERF: for memory. Otherwise all that is read stays resident, which is most of a large file.
-struct Pages<'f> {
-    forget: &'f dyn Fn(),
-    read: Cell<usize>,
-}
-
-impl Pages<'_> {
-    /// Notes that a unit of so many bytes was read. Gives the pages back once that is much.
-    fn note(&self, bytes: usize) {
-        self.read.set(self.read.get().saturating_add(bytes));
-        if self.read.get() >= MOST_RESIDENT {
-            self.forget();
-        }
-    }
-
-    fn forget(&self) {
-        self.read.set(0);
-        (self.forget)();
-    }
 }
 
 /// Reads the executable's units that contain types or stand for units in other files.
@@ -314,24 +288,15 @@ fn why_no_types(dwarf: &Dwarf<'_>) -> Result<Kind, Kind> {
     Ok(Kind::NoDebugInfo)
 }
 
-fn layouts(
-    units: &Units<'_>,
-    found: &ScanResult,
-    identity: &Identity,
-    missing: usize,
-    pages: &Pages<'_>,
-) -> Layouts {
+fn layouts(units: &Units<'_>, found: &ScanResult, identity: &Identity, missing: usize) -> Layouts {
     let types = Types::new(units);
-    let (machines, coroutines) = machines(&types, &found.coroutines, pages);
+    let (machines, coroutines) = machines(&types, &found.coroutines);
     let poll_functions = PollFunctions::new(&types, &found.poll_functions);
     let mut future_types =
         FutureTypes::new(&types, coroutines, select_closures(&types, &found.selects));
     let coroutines: Vec<Coroutine> = machines
         .into_iter()
-        .map(|it| {
-            pages.note(BYTES_OF_MACHINE);
-            it.finish(&types, &poll_functions, &mut future_types)
-        })
+        .map(|it| it.finish(&types, &poll_functions, &mut future_types))
         .collect();
     let impls = impls(&types, &found.poll_functions, &coroutines);
     let vtables = vtables(&types, found, identity, &mut future_types);
@@ -355,13 +320,11 @@ fn layouts(
 fn machines<'d>(
     types: &Types<'_, 'd>,
     found: &[EntryRef],
-    pages: &Pages<'_>,
 ) -> (Vec<StateMachine<'d>>, HashMap<EntryRef, usize>) {
     let mut machines: Vec<StateMachine<'d>> = Vec::new();
     let mut places: HashMap<EntryRef, usize> = HashMap::new();
     let mut by_path: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
     for &at in found {
-        pages.note(BYTES_OF_MACHINE);
         let Some(machine) = StateMachine::read(types, at) else { continue };
         let same = by_path.entry(Arc::clone(&machine.path)).or_default();
         let known = same.iter().copied().find(|&it| machines[it].is_same(&machine));

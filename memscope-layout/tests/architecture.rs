@@ -3,9 +3,10 @@
 use std::{fs, path::Path};
 
 /// Bottom first: a module imports from modules above it in this list, never from those below.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "error",
     "work_limit",
+    "pages",
     "source_location",
     "source_path",
     "type_id",

@@ -11,6 +11,7 @@ use gimli::{
 use crate::{
     elf::{Bytes, Dwarf, Value, text},
     error::Kind,
+    pages::Pages,
     source_location::Place,
     source_path,
     work_limit::WorkLimit,
@@ -79,14 +80,15 @@ pub(crate) struct Units<'d> {
     dwarfs: Vec<Dwarf<'d>>,
     all: Vec<Unit<'d>>,
     pub(crate) limit: WorkLimit,
+    pages: &'d Pages<'d>,
     files: RefCell<Files>,
     last_lines: RefCell<Option<Lines<'d>>>,
 }
 
 impl<'d> Units<'d> {
-    pub(crate) fn new(limit: WorkLimit) -> Self {
+    pub(crate) fn new(limit: WorkLimit, pages: &'d Pages<'d>) -> Self {
         let (files, last_lines) = (RefCell::default(), RefCell::default());
-        Self { dwarfs: Vec::new(), all: Vec::new(), limit, files, last_lines }
+        Self { dwarfs: Vec::new(), all: Vec::new(), limit, pages, files, last_lines }
     }
 
     pub(crate) fn add_dwarf(&mut self, dwarf: Dwarf<'d>) -> usize {
@@ -162,6 +164,7 @@ impl<'d> Units<'d> {
         if !self.limit.step() {
             return None;
         }
+        self.pages.note_entry_somewhere();
         self.unit(at.unit)?.inner.entry(UnitOffset(at.offset as usize)).ok()
     }
 
@@ -233,6 +236,7 @@ impl<'d> Units<'d> {
         let mut limit = isize::MAX;
         let mut is_first = true;
         while !raw.is_empty() && self.limit.step() {
+            self.pages.note_next_entry();
             let (depth, offset) = (raw.next_depth(), raw.next_offset());
             if depth > limit {
                 let Ok(abbreviation) = raw.read_abbreviation() else { return };
