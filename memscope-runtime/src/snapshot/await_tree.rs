@@ -4,6 +4,7 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use super::MemorySnapshot;
 use crate::{
+    alloc::own_work,
     model::{AwaitFrame, AwaitNode, AwaitPoint, p50_and_p99},
     primitives::{order, reserve},
 };
@@ -42,6 +43,7 @@ impl MemorySnapshot {
         &self,
         shown: impl Fn(&AwaitPoint) -> Vec<&AwaitFrame>,
     ) -> Vec<AwaitNode<'_>> {
+        let _work = own_work::work();
         let mut nodes = flat(branches(self.await_points(), shown));
         self.time(&mut nodes);
         nodes

@@ -249,6 +249,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::{
+        alloc::own_work,
         analysis::fixture::{site, snapshot},
         snapshot::MemorySnapshot,
     };
@@ -278,6 +279,7 @@ mod tests {
 
     #[test]
     fn a_report_with_few_rows_keeps_the_largest_stacks_and_names_the_code() {
+        let _work = own_work::work();
         let part = whole().of_largest_sites(32);
         assert_eq!(part.sites().len(), 32);
         let sites: Vec<Option<usize>> = part.stacks().iter().map(|stack| stack.site).collect();
@@ -294,6 +296,7 @@ mod tests {
 
     #[test]
     fn code_that_may_have_less_than_half_is_not_named() {
+        let _work = own_work::work();
         let part = whole().of_largest_sites(16);
         assert_eq!(part.stacks().len(), 1);
         assert!(part.leaks().to_string().contains("app::open_session"), "12 of 20 MiB");

@@ -65,7 +65,9 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Unjoined
     let untracked = untracked(snapshot);
     for (site, kept) in kept {
         let place = place_of(site);
-        let spawner = spawner(snapshot, &place);
+        let spawned_by = spawner(snapshot, &place);
+        let is_outside = matches!(spawned_by, Some(None));
+        let spawner = spawned_by.flatten();
         // The site's own bytes have the outputs, those of the spawner the cells.
         let series = [
             evidence.points_of(&place),
@@ -78,9 +80,9 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Unjoined
         };
         let Some(growth) = series.iter().find_map(grows) else { continue };
         if kept.cell_bytes != 0 {
-            found.is_spawned_outside |= spawner.is_none();
+            found.is_spawned_outside |= is_outside;
         }
-        let leak = leak(site, &kept, spawner.as_ref(), &growth, &evidence);
+        let leak = leak(site, &kept, (spawner.as_ref(), is_outside), &growth, &evidence);
         let has_little_else = |(task, _): &(TaskId, Place)| {
             let blocks = snapshot.task(*task).map_or(0, |task| task.live_blocks);
             let count = if leak.count == 0 { site.ended() } else { leak.count };
@@ -136,16 +138,18 @@ fn kept(snapshot: &MemorySnapshot, site: &SiteProfile, options: &LeakOptions) ->
     (is_many && is_much && site.ended() >= LEAST_TASKS).then_some(kept)
 }
 
-/// The task that has spawned most of a site's ended tasks, and its site. `None`: none has, or they
-/// were spawned outside of tasks.
-fn spawner(snapshot: &MemorySnapshot, place: &Place) -> Option<(TaskId, Place)> {
+/// The task that has spawned most of a site's ended tasks, and its site; `Some(None)`: they were
+/// spawned outside of tasks. `None`: the snapshot has no rows of them, or none of that task.
+fn spawner(snapshot: &MemorySnapshot, place: &Place) -> Option<Option<(TaskId, Place)>> {
     let mut counts: HashMap<Option<TaskId>, u64> = HashMap::new();
     let tasks = snapshot.tasks().iter().filter(|task| task.state.is_ended());
     for task in tasks.filter(|task| place_of_task(task) == *place) {
         *counts.entry(task.parent).or_default() += 1;
     }
-    let parent = counts.into_iter().max_by_key(|&(parent, count)| (count, parent))?.0?;
-    Some((parent, place_of_task(snapshot.task(parent)?)))
+    let Some(parent) = counts.into_iter().max_by_key(|&(parent, count)| (count, parent))?.0 else {
+        return Some(None);
+    };
+    Some(Some((parent, place_of_task(snapshot.task(parent)?))))
 }
 
 /// The timeline of the bytes outside of tasks. How much was allocated there is known for now alone.
@@ -169,7 +173,7 @@ pub(super) fn untracked(snapshot: &MemorySnapshot) -> Vec<TrendPoint> {
 fn leak(
     site: &SiteProfile,
     kept: &Kept,
-    spawner: Option<&(TaskId, Place)>,
+    (spawner, is_outside): (Option<&(TaskId, Place)>, bool),
     growth: &Growth,
     evidence: &Evidence<'_>,
 ) -> Leak {
@@ -194,7 +198,8 @@ fn leak(
     let first = site.oldest_retained_ns.map_or_else(String::new, |ns| {
         format!(" The first of those that hold bytes ended {} ago.", age(ns))
     });
-    let spawned_at = evidence.spawned_at(spawner.map(|(_, place)| place));
+    let is_known = spawner.is_some() || is_outside;
+    let spawned_at = evidence.spawned_at(spawner.map(|(_, place)| place)).filter(|_| is_known);
     let spawned_at = spawned_at.map_or_else(String::new, |code| format!(" at {code}"));
     let cells = match (kept.cell_bytes, spawner) {
         (0, _) => String::new(),
@@ -202,6 +207,10 @@ fn leak(
             " Their cells, ≈ {} more, are in the bytes of `{}` (#{task}), which spawned them{spawned_at}.",
             HumanBytes(bytes),
             cell(&place.name, 36)
+        ),
+        (bytes, None) if !is_outside => format!(
+            " Their cells, ≈ {} more, are in the bytes of what spawned them.",
+            HumanBytes(bytes)
         ),
         (bytes, None) => format!(
             " Their cells, ≈ {} more, are outside of tasks, where they were spawned{spawned_at}.",
@@ -333,6 +342,10 @@ mod tests {
         let one = evidence(&["app::serve", "app::serve"]);
         assert!(one.contains("The first of those that hold bytes ended 8 min ago."), "{one}");
         assert!(one.contains("(#1), which spawned them at `app::serve`, by 2 samples."), "{one}");
+        let mut parts = parts(8, (0, 2 << 20), 600 << 10, &json!({}));
+        parts["tasks"] = json!([]);
+        let text = snapshot(&parts).leaks().findings()[0].evidence.clone();
+        assert!(text.contains("more, are in the bytes of what spawned them."), "no rows: {text}");
         for unclear in [&["app::serve", "app::tick"][..], &[]] {
             let text = evidence(unclear);
             assert!(text.contains("(#1), which spawned them. "), "{text}");
