@@ -65,14 +65,12 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Unjoined
     let untracked = untracked(snapshot);
     for (site, kept) in kept {
         let place = place_of(site);
-        let spawned_by = spawner(snapshot, &place);
-        let is_outside = matches!(spawned_by, Some(None));
-        let spawner = spawned_by.flatten();
+        let spawner = Spawner::of(snapshot, &place);
         // The site's own bytes have the outputs, those of the spawner the cells.
         let series = [
             evidence.points_of(&place),
-            spawner.as_ref().map_or(&[][..], |(_, place)| evidence.points_of(place)),
-            if spawner.is_none() { &untracked } else { &[] },
+            spawner.task().map_or(&[][..], |(_, place)| evidence.points_of(place)),
+            if spawner.task().is_none() { &untracked } else { &[] },
         ];
         let least = kept.bytes.saturating_add(kept.cell_bytes) / 4;
         let grows = |points: &&[TrendPoint]| {
@@ -80,15 +78,15 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Unjoined
         };
         let Some(growth) = series.iter().find_map(grows) else { continue };
         if kept.cell_bytes != 0 {
-            found.is_spawned_outside |= is_outside;
+            found.is_spawned_outside |= matches!(spawner, Spawner::Outside);
         }
-        let leak = leak(site, &kept, (spawner.as_ref(), is_outside), &growth, &evidence);
+        let leak = leak(site, &kept, &spawner, &growth, &evidence);
         let has_little_else = |(task, _): &(TaskId, Place)| {
             let blocks = snapshot.task(*task).map_or(0, |task| task.live_blocks);
             let count = if leak.count == 0 { site.ended() } else { leak.count };
             blocks <= count.saturating_mul(BLOCKS_OF_TASK).saturating_add(LEAST_TASKS)
         };
-        found.spawners.extend(spawner.filter(has_little_else));
+        found.spawners.extend(spawner.task().filter(|it| has_little_else(it)).cloned());
         found.grown.push((leak, growth));
     }
     found
@@ -138,18 +136,38 @@ fn kept(snapshot: &MemorySnapshot, site: &SiteProfile, options: &LeakOptions) ->
     (is_many && is_much && site.ended() >= LEAST_TASKS).then_some(kept)
 }
 
-/// The task that has spawned most of a site's ended tasks, and its site; `Some(None)`: they were
-/// spawned outside of tasks. `None`: the snapshot has no rows of them, or none of that task.
-fn spawner(snapshot: &MemorySnapshot, place: &Place) -> Option<Option<(TaskId, Place)>> {
-    let mut counts: HashMap<Option<TaskId>, u64> = HashMap::new();
-    let tasks = snapshot.tasks().iter().filter(|task| task.state.is_ended());
-    for task in tasks.filter(|task| place_of_task(task) == *place) {
-        *counts.entry(task.parent).or_default() += 1;
+/// What has spawned most of a site's ended tasks.
+enum Spawner {
+    /// A task, and its site.
+    Task((TaskId, Place)),
+    Outside,
+    /// The snapshot has no rows of them, or none of that task.
+    NotKnown,
+}
+
+impl Spawner {
+    fn of(snapshot: &MemorySnapshot, place: &Place) -> Self {
+        let mut counts: HashMap<Option<TaskId>, u64> = HashMap::new();
+        let tasks = snapshot.tasks().iter().filter(|task| task.state.is_ended());
+        for task in tasks.filter(|task| place_of_task(task) == *place) {
+            *counts.entry(task.parent).or_default() += 1;
+        }
+        match counts.into_iter().max_by_key(|&(parent, count)| (count, parent)) {
+            Some((None, _)) => Self::Outside,
+            Some((Some(parent), _)) => match snapshot.task(parent) {
+                Some(task) => Self::Task((parent, place_of_task(task))),
+                None => Self::NotKnown,
+            },
+            None => Self::NotKnown,
+        }
     }
-    let Some(parent) = counts.into_iter().max_by_key(|&(parent, count)| (count, parent))?.0 else {
-        return Some(None);
-    };
-    Some(Some((parent, place_of_task(snapshot.task(parent)?))))
+
+    fn task(&self) -> Option<&(TaskId, Place)> {
+        match self {
+            Self::Task(task) => Some(task),
+            Self::Outside | Self::NotKnown => None,
+        }
+    }
 }
 
 /// The timeline of the bytes outside of tasks. How much was allocated there is known for now alone.
@@ -173,7 +191,7 @@ pub(super) fn untracked(snapshot: &MemorySnapshot) -> Vec<TrendPoint> {
 fn leak(
     site: &SiteProfile,
     kept: &Kept,
-    (spawner, is_outside): (Option<&(TaskId, Place)>, bool),
+    spawner: &Spawner,
     growth: &Growth,
     evidence: &Evidence<'_>,
 ) -> Leak {
@@ -198,24 +216,21 @@ fn leak(
     let first = site.oldest_retained_ns.map_or_else(String::new, |ns| {
         format!(" The first of those that hold bytes ended {} ago.", age(ns))
     });
-    let is_known = spawner.is_some() || is_outside;
-    let spawned_at = evidence.spawned_at(spawner.map(|(_, place)| place)).filter(|_| is_known);
+    let spawned_at = evidence.spawned_at(spawner.task().map(|(_, place)| place));
     let spawned_at = spawned_at.map_or_else(String::new, |code| format!(" at {code}"));
-    let cells = match (kept.cell_bytes, spawner) {
-        (0, _) => String::new(),
-        (bytes, Some((task, place))) => format!(
-            " Their cells, ≈ {} more, are in the bytes of `{}` (#{task}), which spawned them{spawned_at}.",
-            HumanBytes(bytes),
+    let cells = HumanBytes(kept.cell_bytes);
+    let cells = match spawner {
+        _ if kept.cell_bytes == 0 => String::new(),
+        Spawner::Task((task, place)) => format!(
+            " Their cells, ≈ {cells} more, are in the bytes of `{}` (#{task}), which spawned them{spawned_at}.",
             cell(&place.name, 36)
         ),
-        (bytes, None) if !is_outside => format!(
-            " Their cells, ≈ {} more, are in the bytes of what spawned them.",
-            HumanBytes(bytes)
+        Spawner::Outside => format!(
+            " Their cells, ≈ {cells} more, are outside of tasks, where they were spawned{spawned_at}."
         ),
-        (bytes, None) => format!(
-            " Their cells, ≈ {} more, are outside of tasks, where they were spawned{spawned_at}.",
-            HumanBytes(bytes)
-        ),
+        Spawner::NotKnown => {
+            format!(" Their cells, ≈ {cells} more, are in the bytes of what spawned them.")
+        }
     };
     let course = blank(&place, growth);
     let held = evidence.held(Some(&place.name), &Suspect::grown(kept.bytes, growth));
