@@ -4,8 +4,8 @@
 use super::tree::{Node, Step};
 use crate::accounting::FutureType;
 
-/// The most steps of a cached path; longer paths are walked each time, at two to three times the
-/// cost.
+/// The most steps of a cached path. Longer paths are walked each time: at depth 20 that took 45 to
+/// 55 ns a poll, and to compare takes 9 (`benches/src/bin/await_points.rs`).
 const MOST_CHECKS: usize = 64;
 
 /// The path from the first byte of a future of one type to a node.

@@ -157,7 +157,8 @@ fn grow<'s>(
     Some(child)
 }
 
-fn add(node: &mut AwaitNode<'_>, point: &AwaitPoint) {
+/// Adds the tasks of an await point to a line above it.
+pub(crate) fn add(node: &mut AwaitNode<'_>, point: &AwaitPoint) {
     node.tasks = node.tasks.saturating_add(point.tasks);
     node.measured &= point.measured;
     node.live_bytes = node.live_bytes.saturating_add(point.live_bytes);

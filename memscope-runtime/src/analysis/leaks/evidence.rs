@@ -148,24 +148,26 @@ impl<'a> Evidence<'a> {
 
     /// What the stacks of a site's live bytes have in common, of those that have come since then.
     pub(super) fn clue_of(&self, place: &Place, since_ns: Option<u64>) -> Option<Clue> {
-        let is_its = |stack: &&StackProfile| {
-            let site = stack.site.and_then(|site| self.snapshot.sites().get(site));
-            site.is_some_and(|site| place_of(site) == *place)
-        };
-        let site = self.snapshot.sites().iter().find(|site| place_of(site) == *place);
-        let bytes = site.map_or(0, |site| site.live_bytes);
-        self.clue_of_stacks(self.snapshot.stacks().iter().filter(is_its), since_ns, bytes)
+        let stacks = self.snapshot.stacks().iter().filter(|stack| self.is_of(stack, place));
+        self.clue_of_stacks(stacks, since_ns, || {
+            let site = self.snapshot.sites().iter().find(|site| place_of(site) == *place);
+            site.map_or(0, |site| site.live_bytes)
+        })
+    }
+
+    /// Whether a stack is of the site at this place.
+    fn is_of(&self, stack: &StackProfile, place: &Place) -> bool {
+        let site = stack.site.and_then(|site| self.snapshot.sites().get(site));
+        site.is_some_and(|site| place_of(site) == *place)
     }
 
     /// The code that spawns the tasks whose cells are in the bytes of this site; `None`: outside of
     /// tasks. A cell's type is not in its stack, so it is known only if all samples of cells there
     /// are of one code.
     pub(super) fn spawned_at(&self, spawner: Option<&Place>) -> Option<String> {
-        let sites = self.snapshot.sites();
-        let is_there = |stack: &&StackProfile| match (spawner, stack.site) {
-            (None, None) => true,
-            (Some(place), Some(site)) => sites.get(site).is_some_and(|it| place_of(it) == *place),
-            _ => false,
+        let is_there = |stack: &&StackProfile| match spawner {
+            Some(place) => self.is_of(stack, place),
+            None => stack.site.is_none(),
         };
         let stacks = self.snapshot.stacks().iter().filter(|stack| stack.live_samples != 0);
         let mut cells = stacks
@@ -183,15 +185,15 @@ impl<'a> Evidence<'a> {
 
     /// What the live bytes of these stacks have in common, of those that have come since then.
     /// `bytes`: all live bytes of this kind, of which a report near the limit has few stacks; 0:
-    /// not known.
+    /// not known. It is asked there alone.
     pub(super) fn clue_of_stacks(
         &self,
         stacks: impl Iterator<Item = &'a StackProfile>,
         since_ns: Option<u64>,
-        bytes: u64,
+        bytes: impl FnOnce() -> u64,
     ) -> Option<Clue> {
         let parts = stacks.map(|stack| Part::since(stack, since_ns));
-        let whole = if self.snapshot.has_few_stacks() { bytes } else { 0 };
+        let whole = if self.snapshot.has_few_stacks() { bytes() } else { 0 };
         Clue::of(parts, self.snapshot.stack_interval_bytes(), whole)
     }
 
@@ -214,7 +216,7 @@ impl<'a> Evidence<'a> {
     /// that have come since then.
     pub(super) fn clue_of_tasks(&self, tasks: &[TaskId], since_ns: Option<u64>) -> Option<Clue> {
         let is_theirs = |stack: &&StackProfile| stack.task.is_some_and(|it| tasks.contains(&it));
-        self.clue_of_stacks(self.snapshot.stacks().iter().filter(is_theirs), since_ns, 0)
+        self.clue_of_stacks(self.snapshot.stacks().iter().filter(is_theirs), since_ns, || 0)
     }
 
     /// What a variable of this name keeps its bytes in, by its type.

@@ -41,7 +41,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Vec<Grow
             >= snapshot.process().untracked_bytes.saturating_sub(row.live_bytes);
         let stacks = snapshot.stacks().iter().filter(|stack: &&StackProfile| stack.is_untracked);
         let of = Suspect::grown(row.live_bytes, growth);
-        let clue = || evidence.clue_of_stacks(stacks, of.since_ns, row.live_bytes);
+        let clue = || evidence.clue_of_stacks(stacks, of.since_ns, || row.live_bytes);
         let clue = if is_most { clue() } else { None };
         let keeper = Keeper {
             clue: clue.unwrap_or_default(),

@@ -216,17 +216,20 @@ fn leak(
     let first = site.oldest_retained_ns.map_or_else(String::new, |ns| {
         format!(" The first of those that hold bytes ended {} ago.", age(ns))
     });
-    let spawned_at = evidence.spawned_at(spawner.task().map(|(_, place)| place));
-    let spawned_at = spawned_at.map_or_else(String::new, |code| format!(" at {code}"));
+    let spawned_at = |place: Option<&Place>| {
+        evidence.spawned_at(place).map_or_else(String::new, |code| format!(" at {code}"))
+    };
     let cells = HumanBytes(kept.cell_bytes);
     let cells = match spawner {
         _ if kept.cell_bytes == 0 => String::new(),
         Spawner::Task((task, place)) => format!(
-            " Their cells, ≈ {cells} more, are in the bytes of `{}` (#{task}), which spawned them{spawned_at}.",
-            cell(&place.name, 36)
+            " Their cells, ≈ {cells} more, are in the bytes of `{}` (#{task}), which spawned them{}.",
+            cell(&place.name, 36),
+            spawned_at(Some(place))
         ),
         Spawner::Outside => format!(
-            " Their cells, ≈ {cells} more, are outside of tasks, where they were spawned{spawned_at}."
+            " Their cells, ≈ {cells} more, are outside of tasks, where they were spawned{}.",
+            spawned_at(None)
         ),
         Spawner::NotKnown => {
             format!(" Their cells, ≈ {cells} more, are in the bytes of what spawned them.")

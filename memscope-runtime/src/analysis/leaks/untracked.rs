@@ -40,7 +40,7 @@ pub(super) fn find(
     let stacks = snapshot.stacks().iter().filter(|stack| stack.is_untracked);
     let bytes = snapshot.process().untracked_bytes.saturating_sub(of_shared);
     let of = Suspect::grown(bytes, &growth);
-    let clue = evidence.clue_of_stacks(stacks, of.since_ns, bytes).unwrap_or_default();
+    let clue = evidence.clue_of_stacks(stacks, of.since_ns, || bytes).unwrap_or_default();
     let is_of_cells = clue.is_of_cells();
     if is_of_cells && has_unjoined {
         return None;

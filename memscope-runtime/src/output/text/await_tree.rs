@@ -12,7 +12,7 @@ use crate::{
         human::{cell, count, path_end},
         symbol,
     },
-    snapshot::await_tree::ends,
+    snapshot::await_tree::{add, ends},
 };
 
 /// Columns for a line of the tree, so that a report has about 120.
@@ -65,7 +65,7 @@ impl Lines<'_> {
             }
             if !is_shown(at) {
                 if let Some(above) = open.last_mut() {
-                    above.hide(&nodes[at..ends[at]]);
+                    above.hide(&nodes[at..ends[at]], self.points);
                 }
                 at = ends[at];
                 continue;
@@ -153,15 +153,11 @@ impl Lines<'_> {
 }
 
 impl Open {
-    fn hide(&mut self, nodes: &[AwaitNode<'_>]) {
-        self.hidden_points += nodes.iter().filter(|it| it.point.is_some()).count() as u64;
-        let Some(node) = nodes.first() else { return };
-        let hidden = &mut self.hidden;
-        hidden.tasks = hidden.tasks.saturating_add(node.tasks);
-        hidden.measured &= node.measured;
-        hidden.live_bytes = hidden.live_bytes.saturating_add(node.live_bytes);
-        hidden.timed = hidden.timed.saturating_add(node.timed);
-        hidden.waited_sum_ns = hidden.waited_sum_ns.saturating_add(node.waited_sum_ns);
+    fn hide(&mut self, nodes: &[AwaitNode<'_>], points: &[AwaitPoint]) {
+        for point in nodes.iter().filter_map(|node| points.get(node.point?)) {
+            self.hidden_points += 1;
+            add(&mut self.hidden, point);
+        }
     }
 }
 
