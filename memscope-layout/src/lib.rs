@@ -39,7 +39,7 @@ pub use error::Error;
 #[cfg(feature = "dwarf")]
 pub use layouts::{Child, Held, Layouts};
 #[cfg(feature = "dwarf")]
-pub use shape::{Field, FutureType, PointerKind, Shape, Variant};
+pub use shape::{Field, FutureType, PointerKind, SelectMask, Shape, Variant};
 #[cfg(feature = "dwarf")]
 pub use source_location::Place;
 #[cfg(feature = "dwarf")]

@@ -36,6 +36,22 @@ pub struct FutureType {
     /// return type, which the macro defines beside it.
     #[serde(default)]
     pub is_select: bool,
+    /// Of such a closure: which of its branches are disabled.
+    #[serde(default)]
+    pub select_mask: Option<SelectMask>,
+}
+
+/// Which branches of a `tokio::select!` are disabled: its `if` is false, or its pattern did not
+/// match.
+///
+/// The closure does not poll them. It borrows a number, in which bit 0 stands for the first branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SelectMask {
+    /// The offset in the closure of the number's address.
+    pub pointer_offset: u64,
+    /// The size of the number in bytes.
+    pub size: u64,
 }
 
 /// What a type contains, as far as it leads to futures.

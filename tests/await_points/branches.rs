@@ -11,7 +11,11 @@ use memscope_rs::async_memory::{AwaitBranch, AwaitPoint, task_dump};
 use memscope_tests::{wait_once, workers};
 use tokio::task::yield_now;
 
-use super::{LEAF, MIDDLE, dump::parked, leaf, middle};
+use super::{
+    LEAF, MIDDLE,
+    dump::{parked, task},
+    leaf, middle,
+};
 
 /// The lines of a branch, and those of its branches.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,10 +38,7 @@ fn at(of: &[u32]) -> Lines {
 fn point(future: impl Future<Output = ()> + Send + 'static) -> AwaitPoint {
     let runtime = workers(1);
     let id = runtime.spawn(future).id();
-    let dump = parked(&[id]);
-    let number: u64 = id.to_string().parse().expect("a number");
-    let task = dump.tasks.iter().find(|task| task.tokio_id == Some(number)).expect("its row");
-    task.await_point.clone().expect("a place")
+    task(&parked(&[id]), id).await_point.clone().expect("a place")
 }
 
 const SECOND: u32 = line!() + 4;
@@ -91,21 +92,29 @@ fn branches_have_branches_and_go_on_behind_boxes() {
 }
 
 #[test]
-fn a_branch_that_was_not_polled_yet_or_is_over_says_so() {
-    let point = point(async {
-        let mut over = Box::pin(wait_once());
-        over.as_mut().await;
+fn a_branch_that_is_disabled_has_no_lines() {
+    let here = line!() + 2;
+    let point_of_one = point(async {
         tokio::select! {
-            biased;
-            () = over, if false => {}
-            () = leaf() => {}
-            () = middle(), if false => {}
+            () = leaf(), if false => {}
+            () = second() => {}
         }
     });
-    let expected = [at(&[]), at(&[LEAF]), at(&[])];
+    let all: Vec<u32> = point_of_one.frames.iter().map(|frame| frame.line).collect();
+    assert_eq!(all, [here, SECOND, LEAF], "{point_of_one:#?}");
+    assert_eq!(point_of_one.branches, [], "{point_of_one:#?}");
+
+    let point = point(async {
+        tokio::select! {
+            () = second() => {}
+            Some(()) = async { None } => {}
+            () = leaf(), if false => {}
+            () = middle() => {}
+        }
+    });
+    let expected = [at(&[SECOND, LEAF]), at(&[MIDDLE, LEAF])];
     assert_eq!(lines(&point.branches), expected, "{point:#?}");
-    assert!(point.branches[0].stops.contains("a future that is over"), "{point:#?}");
-    assert!(point.branches[2].stops.contains("was not polled yet"), "{point:#?}");
+    assert!(point.stops.contains("), 2 of them disabled: "), "{point:#?}");
 }
 
 #[test]

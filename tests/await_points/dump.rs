@@ -38,7 +38,7 @@ fn number(id: Id) -> u64 {
     id.to_string().parse().expect("a number")
 }
 
-fn task(dump: &TaskDump, id: Id) -> &DumpedTask {
+pub(super) fn task(dump: &TaskDump, id: Id) -> &DumpedTask {
     let mut found = dump.tasks.iter().filter(|task| task.tokio_id == Some(number(id)));
     let task = found.next().unwrap_or_else(|| panic!("no task {id}: {dump:#}"));
     assert!(found.next().is_none(), "two tasks {id}: {dump:#}");

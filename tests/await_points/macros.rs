@@ -3,9 +3,9 @@
 use std::future::pending;
 
 use memscope_rs::async_memory::{AwaitPoint, track};
-use memscope_tests::{conserved, poll};
+use memscope_tests::{conserved, poll, wait_once};
 
-use super::{ALLOCATOR, LEAF, leaf, middle, of, on, waits};
+use super::{ALLOCATOR, LEAF, MIDDLE, leaf, lines, middle, of, on, outer, waits};
 
 const SELECTS: u32 = line!() + 4;
 
@@ -61,6 +61,118 @@ fn select_stands_where_it_is_called() {
 }
 
 #[test]
+fn a_disabled_branch_of_a_select_is_not_waited_for() {
+    let here = line!() + 2;
+    let point = waits(async {
+        tokio::select! {
+            () = leaf(), if false => {}
+            () = middle() => {}
+        }
+    });
+    assert_eq!(lines(&point), [here, MIDDLE, LEAF], "{point:#?}");
+    assert!(!point.stops.contains("several"), "{point:#?}");
+
+    let here = line!() + 2;
+    let point = waits(async {
+        tokio::select! {
+            () = middle() => {}
+            Some(()) = async { None } => {}
+        }
+    });
+    assert_eq!(lines(&point), [here, MIDDLE, LEAF], "its pattern did not match: {point:#?}");
+
+    let point = waits(async {
+        tokio::select! {
+            () = leaf() => {}
+            () = middle(), if false => {}
+            () = outer() => {}
+        }
+    });
+    assert_eq!(point.frames.len(), 1, "{point:#?}");
+    let stops = "), 1 of them disabled: `await_points::leaf`, `await_points::outer`";
+    assert!(point.stops.starts_with("waits for 2 futures side by side in ("), "{point:#?}");
+    assert!(point.stops.ends_with(stops), "{point:#?}");
+
+    let point = waits(async {
+        tokio::select! {
+            () = leaf(), if false => {}
+            () = pending() => {}
+            () = middle(), if false => {}
+        }
+    });
+    assert_eq!(point.frames.len(), 1, "{point:#?}");
+    assert_eq!(point.stops, "waits for core::future::pending::Pending<()>");
+}
+
+/// Branches are disabled while a `select!` waits, and others in its next turn.
+#[test]
+fn a_select_is_where_it_waits_at_each_poll() {
+    on();
+    let here = line!() + 5;
+    let mut task = Box::pin(track(async {
+        let mut turn = 0;
+        loop {
+            let is_over = wait_so_often(2);
+            tokio::select! {
+                biased;
+                () = leaf(), if turn % 2 == 0 => {}
+                () = middle(), if turn % 2 == 1 => {}
+                Some(()) = async { wait_once().await; None } => {}
+                () = is_over => turn += 1,
+            }
+        }
+    }));
+    let id = task.id().expect("an id");
+    let mut seen = Vec::new();
+    for _ in 0..8 {
+        assert!(poll(&mut task).is_pending());
+        let snapshot = conserved(&ALLOCATOR);
+        let point = of(&snapshot, id).expect("a place");
+        assert_eq!(point.frames[0].line, here, "{point:#?}");
+        let disabled = point.stops.split(", ").find_map(|it| it.split_once(" of them disabled"));
+        let also = if point.stops.contains("`await_points::leaf`") { "leaf" } else { "middle" };
+        seen.push((disabled.expect("one at least").0.to_owned(), also));
+    }
+    let turn = |also| [("1".to_owned(), also), ("2".to_owned(), also)];
+    let expected = [turn("leaf"), turn("middle"), turn("leaf"), turn("middle")].concat();
+    assert_eq!(seen, expected);
+}
+
+/// Each set of disabled branches has nodes of its own, up to a number.
+#[test]
+fn a_select_with_many_sets_of_disabled_branches_is_one_of_all_its_branches() {
+    on();
+    let mut task = Box::pin(track(async {
+        for set in 0..128_u8 {
+            tokio::select! {
+                biased;
+                () = leaf() => {}
+                () = leaf(), if set & 1 == 0 => {}
+                () = leaf(), if set & 2 == 0 => {}
+                () = leaf(), if set & 4 == 0 => {}
+                () = leaf(), if set & 8 == 0 => {}
+                () = leaf(), if set & 16 == 0 => {}
+                () = leaf(), if set & 32 == 0 => {}
+                () = middle(), if set & 64 == 0 => {}
+                () = wait_once() => {}
+            }
+        }
+    }));
+    let id = task.id().expect("an id");
+    for set in 0..128_u8 {
+        assert!(poll(&mut task).is_pending());
+        let snapshot = conserved(&ALLOCATOR);
+        let point = of(&snapshot, id).expect("a place");
+        let disabled = if set < 64 { set.count_ones() } else { 0 };
+        let text = format!("waits for {} futures side by side in (", 9 - disabled);
+        assert!(point.stops.starts_with(&text), "{set}: {point:#?}");
+        let says = point.stops.contains(&format!("), {disabled} of them disabled: "));
+        assert_eq!(says, disabled > 0, "{set}: {point:#?}");
+        assert_eq!(point.stops.ends_with(", and 1 more"), disabled == 0, "{set}: {point:#?}");
+    }
+}
+
+#[test]
 fn join_stands_where_it_is_called() {
     for (which, below) in [(0, 0), (1, 1), (2, 2), (3, 4)] {
         assert_eq!(line(&waits(joins(which, ()))), JOINS + below, "{which}");
@@ -104,6 +216,38 @@ fn what_is_over_in_a_join_is_not_waited_for() {
     assert_eq!(&*here.function, "await_points::leaf", "{point:#?}");
 }
 
+#[test]
+fn what_is_over_in_a_join_of_another_crate_is_not_waited_for() {
+    use futures::future::{join, join3, join5, try_join, try_join3};
+
+    let ends_in = |point: &AwaitPoint, expected: &[u32]| {
+        assert_eq!(lines(point)[1..], *expected, "{point:#?}");
+        assert!(!point.stops.contains("several"), "{point:#?}");
+    };
+    ends_in(&waits(async { join(async {}, leaf()).await }), &[LEAF]);
+    ends_in(&waits(async { join3(async {}, middle(), async {}).await }), &[MIDDLE, LEAF]);
+    let over = || async { Ok::<(), ()>(()) };
+    let point = waits(async { try_join(over(), fails_later()).await });
+    assert_eq!(point.innermost().map(|at| at.line), Some(LEAF), "{point:#?}");
+    let point = waits(async { try_join3(fails_later(), over(), over()).await });
+    assert_eq!(point.innermost().map(|at| at.line), Some(LEAF), "{point:#?}");
+
+    let point = waits(async { join5(leaf(), async {}, middle(), async {}, outer()).await });
+    assert_eq!(point.frames.len(), 1, "{point:#?}");
+    assert!(point.stops.starts_with("waits for 3 futures side by side in "), "{point:#?}");
+
+    // Functions that are over, beside a future that is none.
+    for point in [
+        waits(async { join(async {}, pending::<()>()).await }),
+        waits(async { tokio::join!(async {}, pending::<()>()) }),
+    ] {
+        assert_eq!(point.frames.len(), 1, "{point:#?}");
+        assert!(point.stops.starts_with("waits for "), "{point:#?}");
+        assert!(point.stops.contains("core::future::pending::Pending<()>"), "{point:#?}");
+        assert!(!point.stops.contains("holds no future"), "{point:#?}");
+    }
+}
+
 async fn fails_later() -> Result<(), ()> {
     leaf().await;
     Err(())
@@ -114,7 +258,7 @@ async fn fails_later() -> Result<(), ()> {
 fn a_join_is_where_it_waits_at_each_poll() {
     on();
     let mut task = Box::pin(track(async {
-        tokio::join!(waits_so_often(1), waits_so_often(2), waits_so_often(0));
+        tokio::join!(wait_so_often(1), wait_so_often(2), wait_so_often(0));
     }));
     let id = task.id().expect("an id");
     let mut side_by_side = Vec::new();
@@ -125,8 +269,8 @@ fn a_join_is_where_it_waits_at_each_poll() {
     assert_eq!(side_by_side, [true, false]);
 }
 
-async fn waits_so_often(polls: u32) {
+async fn wait_so_often(polls: u32) {
     for _ in 0..polls {
-        memscope_tests::wait_once().await;
+        wait_once().await;
     }
 }

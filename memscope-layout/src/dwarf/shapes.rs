@@ -13,7 +13,7 @@ use super::{
     variants::{MemberEntry, is_function},
 };
 use crate::{
-    shape::{Field, FutureType, PointerKind, Shape, Variant},
+    shape::{Field, FutureType, PointerKind, SelectMask, Shape, Variant},
     type_id::TypeId,
 };
 
@@ -91,8 +91,21 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
             is_plain_besides: besides >= Contents::Plain,
             is_data_besides: besides == Contents::Data,
             is_select,
+            select_mask: is_select.then(|| self.select_mask(at)).flatten(),
         });
         Some(id)
+    }
+
+    fn select_mask(&self, closure: EntryRef) -> Option<SelectMask> {
+        let members = self.types.members(closure);
+        let member = members.iter().find(|it| it.name == "_ref__disabled")?;
+        let at = member.type_?;
+        let pointer = self.types.units.entry(at)?;
+        let number = self.types.referred(at, &pointer, dw::DW_AT_type)?;
+        let is_number = self.types.units.entry(number)?.tag() == dw::DW_TAG_base_type;
+        let is_borrowed = pointer.tag() == dw::DW_TAG_pointer_type && is_number;
+        let size = self.types.size(number).filter(|_| is_borrowed)?;
+        Some(SelectMask { pointer_offset: member.offset, size })
     }
 
     fn visit(&mut self, at: EntryRef, depth: u32) -> Option<TypeId> {

@@ -53,6 +53,8 @@ pub(crate) enum OtherCheck {
     Pointer { offset: usize },
     /// The trait object has the vtable `is`, and the path goes on in its value.
     Object { data: usize, vtable: usize, is: usize },
+    /// The number behind the pointer at `pointer` is `is`, and the path goes on before it.
+    Mask { pointer: usize, size: u8, is: u64 },
 }
 
 impl CachedPath {
@@ -118,7 +120,7 @@ impl PathCheck {
                     _ => Some(Self::Other(OtherCheck::Value { offset, size, value })),
                 }
             }
-            Step::Pointer { .. } | Step::Object { .. } | Step::End(_) => None,
+            Step::Pointer { .. } | Step::Object { .. } | Step::Mask { .. } | Step::End(_) => None,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
         MOST_DEPTH, MOST_NODES, MOST_PLACES, NODES, Node, PLACES, PROBES, REFUSED, ROOTS, Root,
         Step, TABLE,
     },
+    tuple::Disabled,
     walk::{self},
     walk_end::WalkEnd,
 };
@@ -29,7 +30,7 @@ pub(super) fn find_or_make_root(
     future: &'static FutureType,
 ) -> Option<&'static Node> {
     find_or_make_root_with(first, future, |layouts| match join(layouts, future) {
-        Ok(id) => resolve(layouts, id, 0, Reach::Everything),
+        Ok(id) => resolve(layouts, id, 0, Reach::Everything, Disabled::default()),
         Err(why) => StepKind::end(WalkEnd::NotJoined(why)),
     })
 }
@@ -89,7 +90,7 @@ pub(super) struct Draft {
 pub(super) fn make(child: Draft, way: StepKind) -> Option<&'static Node> {
     let Draft { future, parent, frame, value, check } = child;
     let depth = parent.map_or(0, |parent| parent.depth + 1);
-    let StepKind { step, beside, reach } =
+    let StepKind { step, beside, reach, disabled } =
         if depth < MOST_DEPTH { way } else { StepKind::end(WalkEnd::TooDeep) };
     let is_end = matches!(step, Step::End(_));
     // Paths leave half of the room for the nodes that walks need.
@@ -110,6 +111,7 @@ pub(super) fn make(child: Draft, way: StepKind) -> Option<&'static Node> {
             frame,
             beside,
             reach,
+            disabled,
             value,
             step,
             future,

@@ -90,6 +90,9 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("futures_util::future::future::fuse::Fuse", &["inner"]),
     ("futures_util::future::future::map::Map", &["future"]),
     ("futures_util::future::join::Join", &["Fut1", "Fut2"]),
+    ("futures_util::future::join::Join3", &["Fut1", "Fut2", "Fut3"]),
+    ("futures_util::future::join::Join4", &["Fut1", "Fut2", "Fut3", "Fut4"]),
+    ("futures_util::future::join::Join5", &["Fut1", "Fut2", "Fut3", "Fut4", "Fut5"]),
     ("futures_util::future::maybe_done::MaybeDone", &["__0"]),
     ("futures_util::future::option::OptionFuture", &["inner"]),
     ("futures_util::future::select::Select", &["inner"]),
@@ -108,6 +111,9 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("futures_util::future::try_future::try_flatten::TryFlatten", &["f"]),
     ("futures_util::future::try_future::try_flatten_err::TryFlattenErr", &["f"]),
     ("futures_util::future::try_join::TryJoin", &["Fut1", "Fut2"]),
+    ("futures_util::future::try_join::TryJoin3", &["Fut1", "Fut2", "Fut3"]),
+    ("futures_util::future::try_join::TryJoin4", &["Fut1", "Fut2", "Fut3", "Fut4"]),
+    ("futures_util::future::try_join::TryJoin5", &["Fut1", "Fut2", "Fut3", "Fut4", "Fut5"]),
     ("futures_util::future::try_maybe_done::TryMaybeDone", &["__0"]),
     ("futures_util::stream::once::Once", &["future"]),
     ("futures_util::stream::stream::fold::Fold", &["future"]),
@@ -281,31 +287,38 @@ fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
 /// Whether a listed type has in this variant what its future has returned. That may be a future,
 /// too, but the type does not poll it. The field has the name of the one that it polls.
 pub(super) fn is_output(future: &FutureType, variant: &str) -> bool {
-    const OF_JOIN: [&str; 2] = [
-        "futures_util::future::maybe_done::MaybeDone",
-        "futures_util::future::try_maybe_done::TryMaybeDone",
-    ];
-    OF_JOIN.contains(&path(future)) && variant == "Done"
+    MAYBE_DONE.contains(&path(future)) && variant == "Done"
 }
 
-/// Whether the type polls several fields at each poll. Debug information may have layouts of some
-/// only.
-pub(super) fn polls_several(future: &FutureType) -> bool {
+/// The futures of a `join` of futures-util, which may be over.
+const MAYBE_DONE: [&str; 2] = [
+    "futures_util::future::maybe_done::MaybeDone",
+    "futures_util::future::try_maybe_done::TryMaybeDone",
+];
+
+/// How many fields the type polls at each poll. Debug information may have layouts of some only.
+pub(super) fn polls(future: &FutureType) -> usize {
     let rule = POLLERS.iter().find(|it| it.0 == path(future));
-    matches!(future.shape, Shape::Struct(_)) && rule.is_some_and(|it| it.1.len() > 1)
+    let is_struct = matches!(future.shape, Shape::Struct(_));
+    rule.filter(|_| is_struct).map_or(0, |it| it.1.len())
 }
 
-/// The variant that such a type is in as long as it is not over.
+/// The variant that a type of [`may_be_over`] is in as long as it is not over.
 pub(super) const JOINED_FUTURE: &str = "Future";
 
-/// Whether the type is one of the futures of a `tokio::join!`, which may be over.
-pub(super) fn is_joined(future: &FutureType) -> bool {
+/// Whether the type is one of the futures of a join, which may be over.
+pub(super) fn may_be_over(future: &FutureType) -> bool {
+    is_joined(future) || MAYBE_DONE.contains(&path(future))
+}
+
+/// Whether the type is one of the futures of a `tokio::join!`, which no other code can name.
+fn is_joined(future: &FutureType) -> bool {
     path(future) == "tokio::future::maybe_done::MaybeDone"
 }
 
 /// The future in such a type.
 pub(super) fn joined_future(layouts: &Layouts, id: TypeId) -> Option<TypeId> {
-    let future = layouts.future_type(id).filter(|it| is_joined(it))?;
+    let future = layouts.future_type(id).filter(|it| may_be_over(it))?;
     let Shape::Enum { variants, .. } = &future.shape else { return None };
     let variant = variants.iter().find(|it| &*it.name == JOINED_FUTURE)?;
     Some(variant.fields.first()?.future_type)
@@ -316,7 +329,7 @@ pub(super) fn is_signal(layouts: &Layouts, id: TypeId) -> bool {
     /// The most wrappers around one.
     const MOST: u32 = 8;
     fn leads_to_signals(layouts: &Layouts, id: TypeId, depth: u32) -> bool {
-        let Some(future) = layouts.future_type(id).filter(|it| depth < MOST && !is_joined(it))
+        let Some(future) = layouts.future_type(id).filter(|it| depth < MOST && !may_be_over(it))
         else {
             return false;
         };

@@ -2,7 +2,8 @@
 //!
 //! `layouts` reads the program's debug information. `walk` follows the memory of a pending future
 //! through the nodes of `tree`. `grow` makes a node when a walk first needs it, and `resolve`
-//! decides how the walk goes on there. `known` lists the wrappers that a walk may enter.
+//! decides how the walk goes on there: `joined` where some futures may be over, `tuple` where some are
+//! disabled. `known` lists the wrappers that a walk may enter.
 //!
 //! `still_walk` does the same in memory that stands still: that of a copy of the process, or what
 //! another program's dump of tasks has with it. The feature `decode` is for that program's memory
@@ -20,17 +21,23 @@ pub(crate) mod cached_path;
 pub(crate) mod function_name;
 pub(crate) mod image;
 #[cfg(feature = "decode")]
+mod joined;
+#[cfg(feature = "decode")]
 pub(crate) mod known;
 #[cfg(feature = "decode")]
 pub(crate) mod layouts;
 #[cfg(feature = "decode")]
 pub(crate) mod resolve;
+#[cfg(feature = "decode")]
+mod seen;
 #[cfg(all(feature = "decode", target_pointer_width = "64"))]
 pub(crate) mod still_places;
 #[cfg(all(feature = "decode", target_pointer_width = "64"))]
 pub(crate) mod still_walk;
 #[cfg(feature = "decode")]
 pub(crate) mod tree;
+#[cfg(feature = "decode")]
+mod tuple;
 #[cfg(feature = "decode")]
 pub(crate) mod walk;
 #[cfg(feature = "decode")]

@@ -3,18 +3,17 @@
 use memscope_layout::{Discriminant, Field, FutureType, Layouts, Shape, TypeId, Variant};
 
 use super::{
-    function_name::function,
+    joined::Joined,
     known::{self, Rule},
     layouts::short,
     tree::{MOST_DEPTH, Step},
+    tuple::{Disabled, MOST_NAMED, arity, named},
     walk_end::{Branch, WalkEnd},
 };
 use crate::primitives::{StaticRef, order};
 
 /// The most states or variants of one type: only a damaged file has more.
 const MOST_CHILDREN: usize = 1 << 12;
-/// The most futures of one `join!` that a walk asks whether they are over.
-const MOST_JOINED: usize = 8;
 
 /// How far a walk may read from a node on: [`walk`](super::walk::walk) says why.
 #[derive(Clone, Copy, Debug)]
@@ -34,40 +33,55 @@ pub(super) struct StepKind {
     pub(super) step: Step,
     pub(super) beside: Option<String>,
     pub(super) reach: Reach,
+    pub(super) disabled: Disabled,
 }
 
 impl StepKind {
-    pub(super) const fn end(stop: WalkEnd) -> Self {
+    pub(super) fn end(stop: WalkEnd) -> Self {
         // Nothing is read beyond an end, but the branches of one that has several futures.
-        Self { step: Step::End(stop), beside: None, reach: Reach::Everything }
+        Self::new(Step::End(stop), Reach::Everything)
+    }
+
+    pub(super) fn new(step: Step, reach: Reach) -> Self {
+        Self { step, beside: None, reach, disabled: Disabled::default() }
     }
 }
 
-/// How many types the tuple of this name is made of, as `select!` and `join!` make them; 0 for
-/// another type. A tuple is no future itself: it stands for several.
-fn arity(name: &str) -> usize {
-    let Some(inside) = name.strip_prefix('(').and_then(|it| it.strip_suffix(')')) else {
-        return 0;
-    };
-    let (mut depth, mut last, mut commas) = (0_i32, b' ', 0);
-    for byte in inside.trim_end_matches(',').bytes() {
-        match (std::mem::replace(&mut last, byte), byte) {
-            (_, b'<' | b'(' | b'[') => depth += 1,
-            // The arrow of a function's type is not a bracket.
-            (b'-', b'>') => {}
-            (_, b'>' | b')' | b']') => depth -= 1,
-            (_, b',') if depth == 0 => commas += 1,
-            _ => {}
-        }
-    }
-    if inside.is_empty() { 0 } else { commas + 1 }
+/// How many futures a tuple or a known type polls at each poll.
+pub(super) fn polls(future: &FutureType) -> usize {
+    arity(&future.name).max(known::polls(future))
 }
 
-/// How a walk goes on in a value of this type that begins at `start`.
-pub(super) fn resolve(layouts: &Layouts, id: TypeId, start: u64, reach: Reach) -> StepKind {
-    let mut way = StepKind { step: Step::End(WalkEnd::TooDeep), beside: None, reach };
+/// How a walk goes on in a value of this type that begins at `start`. `disabled`: of the tuple that
+/// is here, or behind a pointer that is.
+pub(super) fn resolve(
+    layouts: &Layouts,
+    id: TypeId,
+    start: u64,
+    reach: Reach,
+    disabled: Disabled,
+) -> StepKind {
+    let mut way = StepKind::new(Step::End(WalkEnd::TooDeep), reach);
+    way.disabled = disabled;
     way.step = way.find(layouts, id, start);
     way
+}
+
+/// How a walk goes on in this closure of a `select!`, once the mask of its branches is known.
+pub(super) fn resolve_select(
+    layouts: &Layouts,
+    closure: &FutureType,
+    start: u64,
+    mask: u64,
+    reach: Reach,
+) -> StepKind {
+    match only(layouts, closure, &all_fields(closure), start, false) {
+        Ok(field) => {
+            let start = start.saturating_add(field.offset);
+            resolve(layouts, field.future_type, start, reach, Disabled(mask))
+        }
+        Err(stop) => StepKind { reach, ..StepKind::end(stop) },
+    }
 }
 
 /// How a walk goes on in this variant of the enum at `start`.
@@ -81,78 +95,13 @@ pub(super) fn resolve_variant(
     if known::is_output(enumeration, &variant.name) {
         return StepKind::end(WalkEnd::NoFuture(short(&enumeration.name)));
     }
-    match only(layouts, enumeration, &variant.fields, start, false) {
-        Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset), reach),
+    let fields: Vec<&Field> = variant.fields.iter().collect();
+    match only(layouts, enumeration, &fields, start, false) {
+        Ok(field) => {
+            let start = start.saturating_add(field.offset);
+            resolve(layouts, field.future_type, start, reach, Disabled::default())
+        }
         Err(stop) => StepKind { reach, ..StepKind::end(stop) },
-    }
-}
-
-/// The futures of a `join!`: a walk asks one after the other whether it is over. What is over is
-/// not waited for.
-#[derive(Debug)]
-pub(crate) struct Joined {
-    tuple: TypeId,
-    start: u64,
-    /// The index of the one that is asked, and those that are not over of the ones before it.
-    asked: usize,
-    waiting: Vec<usize>,
-}
-
-impl Joined {
-    /// How a walk goes on once the one that is asked is known to be in this variant.
-    pub(super) fn resolve(&self, layouts: &Layouts, variant: &str, reach: Reach) -> StepKind {
-        let Some(tuple) = layouts.future_type(self.tuple) else {
-            return StepKind::end(WalkEnd::NotUnderstood);
-        };
-        let Shape::Struct(fields) = &tuple.shape else {
-            return StepKind::end(WalkEnd::NotUnderstood);
-        };
-        let mut waiting = self.waiting.clone();
-        if variant == known::JOINED_FUTURE {
-            waiting.push(self.asked);
-        }
-        if self.asked + 1 < fields.len() {
-            let next = Self { asked: self.asked + 1, waiting, ..*self };
-            return match next.step(layouts) {
-                Some(step) => StepKind { step, beside: None, reach },
-                None => StepKind::end(WalkEnd::NotUnderstood),
-            };
-        }
-        let waiting: Vec<&Field> = waiting.iter().filter_map(|at| fields.get(*at)).collect();
-        match waiting[..] {
-            [] => StepKind::end(WalkEnd::Leaf(short(&tuple.name))),
-            [field] => {
-                let start = self.start.saturating_add(field.offset);
-                let mut way = resolve(layouts, field.future_type, start, reach);
-                if arity(&tuple.name) > fields.len() && way.beside.is_none() {
-                    way.beside = Some(short(&tuple.name));
-                }
-                way
-            }
-            ref several => {
-                let stop = side_by_side(layouts, tuple, several, self.start);
-                StepKind { reach, ..StepKind::end(stop) }
-            }
-        }
-    }
-
-    /// The step that asks; `None` if these are not the futures of a `join!`.
-    fn step(self, layouts: &Layouts) -> Option<Step> {
-        let tuple = layouts.future_type(self.tuple)?;
-        let Shape::Struct(fields) = &tuple.shape else { return None };
-        let is_joined = |it: &Field| {
-            it.is_certain && layouts.future_type(it.future_type).is_some_and(known::is_joined)
-        };
-        if !(2..=MOST_JOINED).contains(&fields.len()) || !fields.iter().all(is_joined) {
-            return None;
-        }
-        let field = fields.get(self.asked)?;
-        let (id, start) = (field.future_type, self.start.saturating_add(field.offset));
-        let Shape::Enum { discriminant: Some(it), variants } = &layouts.future_type(id)?.shape
-        else {
-            return None;
-        };
-        Some(variant(id, start, *it, variants, Some(self)))
     }
 }
 
@@ -167,6 +116,16 @@ impl StepKind {
             if let Err(stop) = self.enter(layouts, id, future) {
                 return Step::End(stop);
             }
+            if let Some(step) = self.mask(id, future, start) {
+                return step;
+            }
+            let several = arity(&future.name) > 1;
+            // They are those of the first value that is no pointer.
+            let disabled = match &future.shape {
+                Shape::Pointer { .. } => Disabled::default(),
+                _ => std::mem::take(&mut self.disabled),
+            };
+            let disabled = if several { disabled } else { Disabled::default() };
             let fields = match &future.shape {
                 Shape::Coroutine(coroutine) => return state(layouts, *coroutine, start),
                 Shape::Pointer { to, .. } => {
@@ -189,9 +148,9 @@ impl StepKind {
                     variants.first().map_or(&[][..], |it| &it.fields)
                 }
                 Shape::Struct(fields) => {
-                    let joined = Joined { tuple: id, start, asked: 0, waiting: Vec::new() };
+                    let joined = Joined::new(id, start);
                     if matches!(self.reach, Reach::Everything)
-                        && arity(&future.name) > 1
+                        && polls(future) > 1
                         && let Some(step) = joined.step(layouts)
                     {
                         return step;
@@ -200,16 +159,32 @@ impl StepKind {
                 }
                 _ => return Step::End(WalkEnd::Leaf(short(&future.name))),
             };
-            match only(layouts, future, fields, start, drops_last) {
-                Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
-                Err(stop) => return Step::End(stop),
+            let fields: Vec<&Field> = fields.iter().filter(|it| !disabled.has(it)).collect();
+            if fields.is_empty() && several {
+                return Step::End(disabled.leaves(&future.name));
             }
-            if arity(&future.name) > 1 || known::polls_several(future) {
-                self.beside = Some(short(&future.name));
+            match only(layouts, future, &fields, start, drops_last) {
+                Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
+                Err(stop) => return Step::End(disabled.note(&future.name, stop)),
+            }
+            if disabled.enabled(&future.name).nth(1).is_some() || known::polls(future) > 1 {
+                self.beside = Some(disabled.tuple(&future.name));
             }
             drops_last = known::drops_last(future);
         }
         Step::End(WalkEnd::TooDeep)
+    }
+
+    /// The step that asks the closure of a `select!` which of its branches are disabled.
+    fn mask(&self, id: TypeId, future: &FutureType, start: u64) -> Option<Step> {
+        let mask = future.select_mask.filter(|_| matches!(self.reach, Reach::Everything))?;
+        Some(Step::Mask {
+            pointer: offset(start, mask.pointer_offset)?,
+            size: size(Discriminant { offset: 0, size: mask.size })?,
+            start,
+            closure: id,
+            children: StaticRef::none(),
+        })
     }
 
     /// Checks whether a value of this type may be read, and sets how far the walk may read in it.
@@ -251,14 +226,16 @@ impl StepKind {
 fn only<'l>(
     layouts: &Layouts,
     future: &FutureType,
-    fields: &'l [Field],
+    fields: &[&'l Field],
     start: u64,
     drops_last: bool,
 ) -> Result<&'l Field, WalkEnd> {
-    let fields: Vec<&Field> = match known::rule(layouts, future) {
-        Rule::Polls(names) => fields.iter().filter(|it| names.contains(&&*it.name)).collect(),
-        Rule::Part | Rule::ByHand => fields.iter().collect(),
+    let rule = known::rule(layouts, future);
+    let is_polled = |it: &Field| match rule {
+        Rule::Polls(names) => names.contains(&&*it.name),
+        Rule::Part | Rule::ByHand => true,
     };
+    let fields: Vec<&Field> = fields.iter().copied().filter(|it| is_polled(it)).collect();
     let name = short(&future.name);
     match fields[..] {
         [field] if field.is_certain || drops_last => Ok(field),
@@ -285,7 +262,12 @@ fn all_fields(future: &FutureType) -> Vec<&Field> {
     }
 }
 
-fn side_by_side(layouts: &Layouts, future: &FutureType, several: &[&Field], start: u64) -> WalkEnd {
+pub(super) fn side_by_side(
+    layouts: &Layouts,
+    future: &FutureType,
+    several: &[&Field],
+    start: u64,
+) -> WalkEnd {
     let branches = several.iter().map(|field| Branch {
         to: field.future_type,
         start: start.saturating_add(field.offset),
@@ -293,6 +275,7 @@ fn side_by_side(layouts: &Layouts, future: &FutureType, several: &[&Field], star
     });
     WalkEnd::SideBySide {
         name: short(&future.name),
+        count: several.len(),
         futures: functions(layouts, several),
         branches: branches.collect(),
     }
@@ -300,10 +283,10 @@ fn side_by_side(layouts: &Layouts, future: &FutureType, several: &[&Field], star
 
 /// What the futures in these fields are, as people write them.
 fn functions(layouts: &Layouts, several: &[&Field]) -> Vec<String> {
-    let names = several.iter().take(8).map(|field| {
+    let names = several.iter().take(MOST_NAMED).map(|field| {
         let id = field.future_type;
         let future = layouts.future_type(known::joined_future(layouts, id).unwrap_or(id));
-        format!("`{}`", function(&future.map_or_else(String::new, |it| short(&it.name))))
+        named(future.map_or("", |it| &it.name))
     });
     names.collect()
 }
@@ -335,7 +318,7 @@ fn state(layouts: &Layouts, index: usize, start: u64) -> Step {
 }
 
 /// `joined`: the enum at `start` is one of these.
-fn variant(
+pub(super) fn variant(
     enumeration: TypeId,
     start: u64,
     it: Discriminant,
@@ -360,19 +343,4 @@ fn offset(start: u64, offset: u64) -> Option<usize> {
 
 fn size(it: Discriminant) -> Option<u8> {
     u8::try_from(it.size).ok().filter(|size| matches!(size, 1 | 2 | 4 | 8))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tuple_is_a_place_for_several() {
-        assert_eq!(arity("(app::Timer, app::run::{async_fn_env#0})"), 2);
-        assert_eq!(arity("(app::run::{async_fn_env#0},)"), 1);
-        assert_eq!(arity("(app::Pair<A, B>, (C, D), fn(A, B) -> C)"), 3);
-        assert_eq!(arity("(app::Pair<A, B>,)"), 1);
-        assert_eq!(arity("()"), 0);
-        assert_eq!(arity("app::Pair<A, B>"), 0);
-    }
 }

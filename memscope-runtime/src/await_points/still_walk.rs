@@ -14,6 +14,7 @@ use super::{
     layouts::{self, short},
     resolve::{Reach, resolve},
     tree::{Node, Step, place_of_root},
+    tuple::Disabled,
     walk_end::WalkEnd,
 };
 #[cfg(all(feature = "layout", feature = "tokio"))]
@@ -140,7 +141,7 @@ fn walk(
     future: &'static FutureType,
 ) -> Found {
     let root = find_or_make_root_with(place_of_root(future), future, |layouts| {
-        resolve(layouts, layout.future_type, 0, Reach::Everything)
+        resolve(layouts, layout.future_type, 0, Reach::Everything, Disabled::default())
     });
     let Some(root) = root else { return Found::No };
     let (mut at, mut node) = (start, root);
@@ -223,6 +224,10 @@ fn step(
             let vtable = pointer(memory, *at, *vtable)?;
             *at = pointer(memory, *at, *data)?;
             memory.behind(node, vtable)
+        }
+        Step::Mask { pointer: mask, size, .. } => {
+            let mask = pointer(memory, *at, *mask)?;
+            node.with_mask(number(memory, mask, 0, *size)?)
         }
         Step::End(_) => None,
     }

@@ -21,8 +21,11 @@ use super::walk::{self, Start};
 use super::{
     function_name::function,
     grow::{Draft, add, behind, find_or_make_root, make},
+    joined::Joined,
     layouts::{self, locals_of, place_of, short},
-    resolve::{Joined, Reach, StepKind, resolve, resolve_variant},
+    resolve::{Reach, StepKind, resolve, resolve_select, resolve_variant},
+    seen::Seen,
+    tuple::Disabled,
     walk_end::{Branch, WalkEnd},
 };
 #[cfg(feature = "layout")]
@@ -32,7 +35,7 @@ use crate::{
     alloc::{current::exempt, warn},
     model::AwaitFrame,
     primitives::{
-        Arena, StaticRef, arena,
+        Arena, StaticRef,
         sync::{AtomicU64, Ordering},
     },
 };
@@ -46,6 +49,9 @@ pub(super) const MOST_PLACES: u64 = 1 << 18;
 /// The most steps below a root. Only a damaged file has more, or a future that awaits itself so
 /// deeply.
 pub(super) const MOST_DEPTH: u32 = 128;
+/// The most masks of one `select!` that have nodes. At the others a walk goes on as if no branch
+/// was disabled.
+const MOST_MASKS: usize = 64;
 /// Slots for the types of futures: a power of two.
 pub(super) const ROOTS: usize = 1 << 12;
 /// The most slots that a lookup of a type tries.
@@ -111,6 +117,8 @@ pub(crate) struct Node {
     pub(super) beside: Option<String>,
     /// How far a walk may read from here on.
     pub(super) reach: Reach,
+    /// Of the tuple behind a pointer here.
+    pub(super) disabled: Disabled,
     /// Of a state: the value of the discriminant.
     pub(crate) value: u64,
     pub(crate) step: Step,
@@ -155,7 +163,10 @@ pub(crate) enum Step {
     /// To the value behind a pointer.
     Pointer { offset: usize, to: TypeId, child: StaticRef<Node> },
     /// To the value of a trait object.
-    Object { data: usize, vtable: usize, children: StaticRef<Behind> },
+    Object { data: usize, vtable: usize, children: StaticRef<Seen> },
+    /// Into the branches of a `select!` that are not disabled. The walk stays in the block: the
+    /// pointer leads to the mask alone.
+    Mask { pointer: usize, size: u8, start: u64, closure: TypeId, children: StaticRef<Seen> },
     /// Nowhere: the walk ends.
     End(WalkEnd),
 }
@@ -167,17 +178,9 @@ impl Step {
             Self::State { children, .. } => children.len(),
             Self::Variant { children, .. } => 2 * children.len(),
             Self::End(WalkEnd::SideBySide { branches, .. }) => 3 * branches.len(),
-            Self::Pointer { .. } | Self::Object { .. } | Self::End(_) => 0,
+            Self::Pointer { .. } | Self::Object { .. } | Self::Mask { .. } | Self::End(_) => 0,
         }
     }
-}
-
-/// The node behind the trait objects with one vtable: a link in the list of all that were seen.
-#[derive(Debug)]
-pub(crate) struct Behind {
-    vtable: usize,
-    node: &'static Node,
-    next: StaticRef<Self>,
 }
 
 /// Notes the node that the task waits at.
@@ -251,7 +254,10 @@ impl Node {
                 return StepKind::end(WalkEnd::NotUnderstood);
             };
             match awaited.future_type {
-                Some(id) => resolve(layouts, id, start.saturating_add(awaited.offset), self.reach),
+                Some(id) => {
+                    let start = start.saturating_add(awaited.offset);
+                    resolve(layouts, id, start, self.reach, Disabled::default())
+                }
                 None => StepKind::end(WalkEnd::Leaf(short(&awaited.type_name))),
             }
         })?;
@@ -286,7 +292,37 @@ impl Node {
         let Step::Pointer { offset, to, child: place } = &self.step else { return None };
         let layouts = layouts::kept()?;
         let check = Some(PathCheck::Other(OtherCheck::Pointer { offset: *offset }));
-        add(place, Draft { check, ..self.child() }, || resolve(layouts, *to, 0, self.reach))
+        add(place, Draft { check, ..self.child() }, || {
+            resolve(layouts, *to, 0, self.reach, self.disabled)
+        })
+    }
+
+    /// The child for a `select!` with this mask.
+    #[inline]
+    pub(crate) fn with_mask(&'static self, mask: u64) -> Option<&'static Self> {
+        let Step::Mask { children, .. } = &self.step else { return None };
+        match children.find(mask) {
+            Ok(child) => Some(child),
+            Err((place, MOST_MASKS..)) => children.find(0).ok().or_else(|| self.add_mask(0, place)),
+            Err((place, _)) => self.add_mask(mask, place),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_mask(
+        &'static self,
+        mask: u64,
+        place: &'static StaticRef<Seen>,
+    ) -> Option<&'static Self> {
+        let Step::Mask { pointer, size, start, closure, .. } = self.step else { return None };
+        let layouts = layouts::kept()?;
+        let closure = layouts.future_type(closure)?;
+        let check = Some(PathCheck::Other(OtherCheck::Mask { pointer, size, is: mask }));
+        let draft = Draft { check, ..self.child() };
+        let node =
+            exempt(|| make(draft, resolve_select(layouts, closure, start, mask, self.reach)))?;
+        place.append(mask, node)
     }
 
     /// The child for the value of a trait object with this vtable.
@@ -303,14 +339,10 @@ impl Node {
         find: fn(&Layouts, usize) -> Result<TypeId, &'static str>,
     ) -> Option<&'static Self> {
         let Step::Object { children, .. } = &self.step else { return None };
-        let mut place = children;
-        while let Some(behind) = place.get() {
-            if behind.vtable == vtable {
-                return Some(behind.node);
-            }
-            place = &behind.next;
+        match children.find(vtable as u64) {
+            Ok(child) => Some(child),
+            Err((place, _)) => self.add_behind_vtable(vtable, find, place),
         }
-        self.add_behind_vtable(vtable, find, place)
     }
 
     /// Makes the child for a new vtable; `place` is the end of the list.
@@ -320,26 +352,19 @@ impl Node {
         &'static self,
         vtable: usize,
         find: fn(&Layouts, usize) -> Result<TypeId, &'static str>,
-        mut place: &'static StaticRef<Behind>,
+        place: &'static StaticRef<Seen>,
     ) -> Option<&'static Self> {
         let Step::Object { data, vtable: at, .. } = self.step else { return None };
         let layouts = layouts::kept()?;
         let check = Some(PathCheck::Other(OtherCheck::Object { data, vtable: at, is: vtable }));
         let node = exempt(|| {
             let step = match find(layouts, vtable) {
-                Ok(id) => resolve(layouts, id, 0, self.reach),
+                Ok(id) => resolve(layouts, id, 0, self.reach, Disabled::default()),
                 Err(why) => StepKind::end(WalkEnd::NotJoined(why)),
             };
             make(Draft { check, ..self.child() }, step)
         })?;
-        let new = arena::keep(Behind { vtable, node, next: StaticRef::none() })?;
-        while let Err(theirs) = place.set_if_none(new) {
-            if theirs.vtable == vtable {
-                return Some(theirs.node);
-            }
-            place = &theirs.next;
-        }
-        Some(node)
+        place.append(vtable as u64, node)
     }
 
     /// The first node of one of the futures that stand side by side where a walk ends.
@@ -347,7 +372,7 @@ impl Node {
         let layouts = layouts::kept()?;
         branch.child.get().or_else(|| {
             add(&branch.child, self.child(), || {
-                resolve(layouts, branch.to, branch.start, self.reach)
+                resolve(layouts, branch.to, branch.start, self.reach, Disabled::default())
             })
         })
     }

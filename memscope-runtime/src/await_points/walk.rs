@@ -46,8 +46,9 @@ impl Start {
 ///   type is believed as [`root`](super::tree) types are, and says what is there.
 /// - **The field that a known wrapper polls.** `await_points/known.rs` lists the wrappers by whole
 ///   paths, with what is required of them. The closures of `tokio::select!` and `tokio::join!` are
-///   among them, recognised by types that only these macros make. Other closures are written by
-///   hand.
+///   among them, recognised by types that only these macros make. That of `select!` has besides its
+///   futures a `&mut` to the mask of its branches, which it reads first. Other closures are written
+///   by hand.
 /// - **What a type written by hand has inline**, if it is plain besides its futures. It has
 ///   numbers, functions and text, and so nothing by which another thread could say that a lent part
 ///   is back. Nor is any of it a type that may be a future itself, which it may wait for instead.
@@ -109,6 +110,17 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
                 at = unsafe { pointer(at, *data) };
                 if at.is_null() { None } else { node.behind_vtable(vtable.addr()) }
             }
+            Step::Mask { pointer: mask, size, .. } => {
+                // SAFETY: at `mask` a live closure of `select!` has a `&mut` that no other thread
+                // has: see above.
+                let mask = unsafe { pointer(at, *mask) };
+                if mask.is_null() {
+                    return node;
+                }
+                // SAFETY: as above; it is to a number of this size.
+                let mask = unsafe { number(mask, 0, *size) };
+                node.with_mask(mask)
+            }
             Step::State { .. } | Step::End(_) => None,
         };
         match next {
@@ -160,6 +172,14 @@ pub(crate) unsafe fn matches(start: Start, cached_path: &CachedPath) -> bool {
                 // SAFETY: as above; at `data` it has the address of its value.
                 at = unsafe { pointer(at, data) };
                 if at.is_null() {
+                    return false;
+                }
+            }
+            OtherCheck::Mask { pointer: mask, size, is } => {
+                // SAFETY: at `mask` a live closure of `select!` has a `&mut`: see `walk`.
+                let mask = unsafe { pointer(at, mask) };
+                // SAFETY: as above; it is to a number of this size.
+                if mask.is_null() || unsafe { number(mask, 0, size) } != is {
                     return false;
                 }
             }

@@ -21,8 +21,8 @@ pub(crate) enum WalkEnd {
     NotJoined(&'static str),
     /// The task waits for this type, which has no state machine in it.
     Leaf(String),
-    /// The type polls these futures side by side.
-    SideBySide { name: String, futures: Vec<String>, branches: Box<[Branch]> },
+    /// The type polls so many futures side by side. The first ones are named.
+    SideBySide { name: String, count: usize, futures: Vec<String>, branches: Box<[Branch]> },
     /// The future in this type may have been dropped, or is shared.
     Uncertain(String),
     /// This type was written by hand, and may have lent its parts to another thread.
@@ -48,12 +48,13 @@ impl WalkEnd {
         match self {
             Self::NotJoined(why) => format!("it cannot be looked into: {why}"),
             Self::Leaf(name) => format!("waits for {name}"),
-            Self::SideBySide { name, futures, .. } => {
-                format!(
-                    "waits for {} futures side by side in {name}: {}",
-                    futures.len(),
-                    futures.join(", ")
-                )
+            Self::SideBySide { name, count, futures, .. } => {
+                let more = match count.saturating_sub(futures.len()) {
+                    0 => String::new(),
+                    more => format!(", and {more} more"),
+                };
+                let futures = futures.join(", ");
+                format!("waits for {count} futures side by side in {name}: {futures}{more}")
             }
             Self::Uncertain(name) => {
                 format!("waits for {name}, which may have been dropped or is shared")

@@ -49,7 +49,8 @@ pub struct AwaitPoint {
 
 /// One of several futures side by side, of which a dump knows where each waits.
 ///
-/// A branch of `tokio::select!` that its `if` has switched off is one of them.
+/// A branch of `tokio::select!` that is disabled is none of them: its `if` is false, or its pattern
+/// did not match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AwaitBranch {
     /// Its async backtrace, below that of the await point.
