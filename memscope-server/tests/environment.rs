@@ -5,7 +5,8 @@ use std::{
     env,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener},
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
@@ -72,7 +73,8 @@ fn forks(_: &tokio::runtime::Runtime) {}
 
 pub(crate) struct Program {
     pub(crate) child: Child,
-    errors: BufReader<ChildStderr>,
+    /// What it writes to its errors.
+    lines: Receiver<String>,
 }
 
 impl Program {
@@ -87,14 +89,17 @@ impl Program {
             .spawn()
             .expect("a program");
         let errors = BufReader::new(child.stderr.take().expect("a pipe"));
-        Self { child, errors }
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Self { child, lines }
     }
 
     /// The first line of memscope's.
     pub(crate) fn line(&mut self) -> String {
         loop {
-            let mut line = String::new();
-            assert_ne!(self.errors.read_line(&mut line).expect("text"), 0, "no line came");
+            let line = self.lines.recv_timeout(LONG).expect("a line of memscope's");
             if line.starts_with("memscope: ") {
                 return line;
             }
@@ -103,7 +108,7 @@ impl Program {
 
     pub(crate) fn address(&mut self) -> SocketAddr {
         let line = self.line();
-        let address = line.trim_end().strip_prefix("memscope: serving at http://");
+        let address = line.strip_prefix("memscope: serving at http://");
         let address = address.and_then(|it| it.strip_suffix('/')).expect(&line);
         address.parse().expect("an address")
     }
@@ -112,7 +117,13 @@ impl Program {
     pub(crate) fn end(mut self) -> String {
         drop(self.child.stdin.take());
         let mut rest = String::new();
-        self.errors.read_to_string(&mut rest).expect("text");
+        loop {
+            match self.lines.recv_timeout(LONG) {
+                Ok(line) => rest.extend([&*line, "\n"]),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {rest}"),
+            }
+        }
         assert!(self.child.wait().expect("an end").success(), "{rest}");
         rest
     }
