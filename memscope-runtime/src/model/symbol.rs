@@ -162,7 +162,7 @@ impl Code {
 ///
 /// A method of a trait is code of the type's crate or of the trait's crate. Of the two it is the
 /// one that is not the standard library's.
-fn owner(name: &str) -> Option<&str> {
+pub(crate) fn owner(name: &str) -> Option<&str> {
     let Some((qualified, _)) = qualified(name) else {
         let end = name.find("::")?;
         return is_word(&name[..end]).then_some(&name[..end]);

@@ -46,6 +46,8 @@ pub(crate) struct Fault {
     pub(crate) kinds: &'static [LeakKind],
     /// The end of the site's name.
     pub(crate) site: &'static str,
+    /// Where its code is: a finding names code in it, or none.
+    pub(crate) code: &'static str,
     /// One of these: a cell of an annotated task does not tell what keeps it.
     pub(crate) causes: &'static [LeakCause],
     /// Words of the cure.
@@ -153,6 +155,7 @@ impl<'s> Outcome<'s> {
                 && leak.place.name.ends_with(fault.site)
                 && fault.causes.contains(&leak.cause)
                 && leak.fix.contains(fault.cure)
+                && leak.allocated_at.as_ref().is_none_or(|code| code.contains(fault.code))
                 && (self.mode != Mode::Held || is_held_as(fault, leak))
         })
     }
@@ -207,10 +210,12 @@ fn table(results: &[Outcome<'_>]) -> String {
     let count = |is: fn(&Outcome<'_>) -> bool| results.iter().filter(|it| is(it)).count();
     let sick = count(|it| it.service.fault.is_some());
     let led = count(|it| it.found().is_some());
+    let named = count(|it| it.found().is_some_and(|leak| leak.allocated_at.is_some()));
     let wrong: usize = results.iter().map(Outcome::others).sum();
     rows.push(String::new());
     rows.push(format!(
-        "{} runs, {sick} of them sick: {led} led to the line and the cure, {wrong} findings are wrong.",
+        "{} runs, {sick} of them sick: {led} led to the site and the cure, {named} of them to the \
+         function that allocates, {wrong} findings are wrong.",
         results.len()
     ));
     rows.join("\n")

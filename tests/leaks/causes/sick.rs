@@ -33,6 +33,7 @@ macro_rules! services {
             fault: Some(Fault {
                 kinds: &[$(LeakKind::$kind),+],
                 site: $site,
+                code: concat!("sick::", stringify!($run)),
                 causes: &[$(LeakCause::$cause),+],
                 cure: $cure,
                 holder: $holder,

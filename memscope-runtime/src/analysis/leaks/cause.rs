@@ -4,7 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     analysis::stacks::{Fold, fold},
-    model::{StackFrame, StackProfile, human::path_end, symbol::Code},
+    model::{
+        StackFrame, StackProfile,
+        human::path_end,
+        symbol::{Code, owner},
+    },
 };
 
 /// What keeps the bytes of a finding, as far as it is known. The usual cure depends on it.
@@ -184,23 +188,30 @@ pub(super) fn is_room_of_queue(stack: &StackProfile) -> bool {
     stack.frames.iter().any(|frame| of_queue(&frame.function))
 }
 
-/// The program's functions of a stack, the innermost first; `None` if no name is known.
+/// The innermost functions of a stack, and the program's own if these are all of libraries; `None`
+/// if no name is known. The crate of the outermost function is the program's.
 pub(super) fn code(frames: &[StackFrame]) -> Option<String> {
-    let functions = fold(frames, SHOWN_FUNCTIONS).into_iter().filter_map(|fold| match fold {
-        Fold::Function(name, place) if !is_address(&name) => {
-            let name = path_end(&name, FUNCTION_COLUMNS);
-            Some(match place {
-                Some((file, line)) => format!("`{name}` ({}:{line})", path_end(&file, 40)),
-                None => format!("`{name}`"),
-            })
-        }
+    let functions = fold(frames, usize::MAX).into_iter().filter_map(|fold| match fold {
+        Fold::Function(name, place) if !is_address(&name) => Some((name, place)),
         _ => None,
     });
-    let mut functions: Vec<String> = functions.collect();
+    let mut functions: Vec<_> = functions.collect();
     // A closure and the function around it have one name.
     functions.dedup();
-    let code = functions.join(" in ");
-    (!code.is_empty()).then_some(code)
+    let own = owner(&functions.last()?.0);
+    let first_own = functions.iter().position(|(name, _)| owner(name) == own);
+    let shown = functions
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at < SHOWN_FUNCTIONS || Some(*at) == first_own);
+    let shown = shown.map(|(_, (name, place))| {
+        let name = path_end(name, FUNCTION_COLUMNS);
+        match place {
+            Some((file, line)) => format!("`{name}` ({}:{line})", path_end(file, 40)),
+            None => format!("`{name}`"),
+        }
+    });
+    Some(shown.collect::<Vec<_>>().join(" in "))
 }
 
 fn is_address(name: &str) -> bool {
@@ -368,6 +379,26 @@ mod tests {
         let share =
             |whole: u64| Clue::of(parts(), 2 << 20, whole << 20).map(|it| it.all_bytes >> 20);
         assert_eq!([share(0), share(5), share(6), share(7)], [Some(5), Some(5), Some(6), None]);
+    }
+
+    #[test]
+    fn code_of_libraries_is_followed_by_that_of_the_program_which_calls_them() {
+        let named = |functions: &[&str]| code(&stack(functions, 1).frames);
+        let buffer = ["bytes::BytesMut::reserve_inner", "bytes::BytesMut::reserve"];
+        let calls = [&buffer[..], &["app::upload", "app::serve", POLL]].concat();
+        assert_eq!(
+            named(&calls).as_deref(),
+            Some("`bytes::BytesMut::reserve_inner` in `bytes::BytesMut::reserve` in `app::upload`")
+        );
+        assert_eq!(
+            named(&["app::put", "cache::insert", "app::serve", POLL]).as_deref(),
+            Some("`app::put` in `cache::insert`")
+        );
+        assert_eq!(
+            named(&["tokio::Block::new", "app::serve"]).as_deref(),
+            Some("`tokio::Block::new` in `app::serve`")
+        );
+        assert_eq!(named(&["std::thread::spawn"]), None);
     }
 
     const POLL: &str = "tokio::runtime::task::raw::poll";
