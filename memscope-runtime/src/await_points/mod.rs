@@ -2,8 +2,8 @@
 //!
 //! `layouts` reads the program's debug information. `walk` follows the memory of a pending future
 //! through the nodes of `tree`. `grow` makes a node when a walk first needs it, and `resolve`
-//! decides how the walk goes on there: `joined` where some futures may be over, `tuple` where some are
-//! disabled. `known` lists the wrappers that a walk may enter.
+//! decides how the walk goes on there: `joined` where some futures may be over, `tuple` where some
+//! are disabled. `known` lists the wrappers that a walk may enter.
 //!
 //! `still_walk` does the same in memory that stands still: that of a copy of the process, or what
 //! another program's dump of tasks has with it. The feature `decode` is for that program's memory

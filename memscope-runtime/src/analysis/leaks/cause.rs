@@ -2,14 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    analysis::stacks::{Fold, fold},
-    model::{
-        StackFrame, StackProfile,
-        human::path_end,
-        symbol::{Code, owner},
-    },
-};
+use super::code::{SPAWNS, code};
+use crate::model::{StackFrame, StackProfile, symbol::Code};
 
 /// What keeps the bytes of a finding, as far as it is known. The usual cure depends on it.
 #[derive(
@@ -52,10 +46,6 @@ impl LeakCause {
 const LEAST_SAMPLES: u64 = 2;
 /// … or be so many times as large as the bytes between two samples.
 const SURELY_SAMPLED: u64 = 4;
-/// Functions of a stack that a finding shows.
-const SHOWN_FUNCTIONS: usize = 2;
-const FUNCTION_COLUMNS: usize = 48;
-
 /// What the stacks of some bytes have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clue {
@@ -163,17 +153,6 @@ impl Clue {
     }
 }
 
-/// Parts of the names of Tokio's functions that make a task's cell.
-const SPAWNS: [&str; 3] =
-    ["::task::core::Cell", "tokio::task::spawn", "::scheduler::Handle::spawn"];
-
-/// The program's functions that spawn, if the bytes of a stack are cells of Tokio's.
-pub(super) fn spawning_code(stack: &StackProfile) -> Option<String> {
-    let spawns = |frame: &StackFrame| SPAWNS.iter().any(|words| frame.function.contains(words));
-    let outermost = stack.frames.iter().rposition(spawns)?;
-    code(&stack.frames[outermost + 1..])
-}
-
 /// Whether the stack is that of code that sends into a channel.
 pub(super) fn is_sent(stack: &StackProfile) -> bool {
     let is_channel = stack.frames.iter().any(|frame| is_channel(&frame.function));
@@ -186,36 +165,6 @@ pub(super) fn is_sent(stack: &StackProfile) -> bool {
 pub(super) fn is_room_of_queue(stack: &StackProfile) -> bool {
     let of_queue = |name: &str| name.contains("VecDeque") || name.contains("vec_deque");
     stack.frames.iter().any(|frame| of_queue(&frame.function))
-}
-
-/// The innermost functions of a stack, and the program's own if these are all of libraries; `None`
-/// if no name is known. The crate of the outermost function is the program's.
-pub(super) fn code(frames: &[StackFrame]) -> Option<String> {
-    let functions = fold(frames, usize::MAX).into_iter().filter_map(|fold| match fold {
-        Fold::Function(name, place) if !is_address(&name) => Some((name, place)),
-        _ => None,
-    });
-    let mut functions: Vec<_> = functions.collect();
-    // A closure and the function around it have one name.
-    functions.dedup();
-    let own = owner(&functions.last()?.0);
-    let first_own = functions.iter().position(|(name, _)| owner(name) == own);
-    let shown = functions
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| *at < SHOWN_FUNCTIONS || Some(*at) == first_own);
-    let shown = shown.map(|(_, (name, place))| {
-        let name = path_end(name, FUNCTION_COLUMNS);
-        match place {
-            Some((file, line)) => format!("`{name}` ({}:{line})", path_end(file, 40)),
-            None => format!("`{name}`"),
-        }
-    });
-    Some(shown.collect::<Vec<_>>().join(" in "))
-}
-
-fn is_address(name: &str) -> bool {
-    name.contains("+0x") || name.contains(" at 0x")
 }
 
 /// The innermost call that tells what the block belongs to, and its short name. A list counts only
@@ -379,26 +328,6 @@ mod tests {
         let share =
             |whole: u64| Clue::of(parts(), 2 << 20, whole << 20).map(|it| it.all_bytes >> 20);
         assert_eq!([share(0), share(5), share(6), share(7)], [Some(5), Some(5), Some(6), None]);
-    }
-
-    #[test]
-    fn code_of_libraries_is_followed_by_that_of_the_program_which_calls_them() {
-        let named = |functions: &[&str]| code(&stack(functions, 1).frames);
-        let buffer = ["bytes::BytesMut::reserve_inner", "bytes::BytesMut::reserve"];
-        let calls = [&buffer[..], &["app::upload", "app::serve", POLL]].concat();
-        assert_eq!(
-            named(&calls).as_deref(),
-            Some("`bytes::BytesMut::reserve_inner` in `bytes::BytesMut::reserve` in `app::upload`")
-        );
-        assert_eq!(
-            named(&["app::put", "cache::insert", "app::serve", POLL]).as_deref(),
-            Some("`app::put` in `cache::insert`")
-        );
-        assert_eq!(
-            named(&["tokio::Block::new", "app::serve"]).as_deref(),
-            Some("`tokio::Block::new` in `app::serve`")
-        );
-        assert_eq!(named(&["std::thread::spawn"]), None);
     }
 
     const POLL: &str = "tokio::runtime::task::raw::poll";

@@ -5,6 +5,7 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
     cause::{self, Clue, LeakCause, Part},
+    code::spawning_code,
     growth::Suspect,
     holder::Held,
     pile::LEAST_PILED,
@@ -172,7 +173,7 @@ impl<'a> Evidence<'a> {
         let stacks = self.snapshot.stacks().iter().filter(|stack| stack.live_samples != 0);
         let mut cells = stacks
             .filter(is_there)
-            .filter_map(|stack| Some((cause::spawning_code(stack)?, stack.live_samples)));
+            .filter_map(|stack| Some((spawning_code(stack)?, stack.live_samples)));
         let (code, mut all) = cells.next()?;
         for (other, samples) in cells {
             if other != code {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     cause::LeakCause,
     certainty::KnownBy,
+    code::code,
     cure::Case,
     evidence::place_of,
     finding::{Leak, LeakKind, Severity},
@@ -39,7 +40,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, known: &[Leak], options: &LeakOpti
         .collect();
     // What tasks made before they had a name is of the code that a finding names.
     let is_known = |site: &str, lost: &Lost| {
-        let is_of = |finding: Option<&str>| match (super::cause::code(&lost.stack), finding) {
+        let is_of = |finding: Option<&str>| match (code(&lost.stack), finding) {
             (Some(code), Some(finding)) => finding.starts_with(&code),
             _ => known.len() == 1,
         };
@@ -66,7 +67,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, known: &[Leak], options: &LeakOpti
             row.map_or_else(|| Place { name: cell(site, 100), file: "".into(), line: 0 }, place_of);
         let is_in_cycles = lost.of_cycles >= lost.bytes / 2;
         let cause = if is_in_cycles { LeakCause::Cycle } else { LeakCause::Lost };
-        let code = super::cause::code(&lost.stack);
+        let code = code(&lost.stack);
         Leak {
             severity: Severity::of(lost.bytes, whole, None),
             bytes: lost.bytes,

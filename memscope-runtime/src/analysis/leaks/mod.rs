@@ -16,6 +16,7 @@ mod spread;
 mod trend;
 mod growth;
 mod cause;
+mod code;
 mod evidence;
 mod holder;
 mod keeper;
