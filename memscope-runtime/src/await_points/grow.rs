@@ -13,7 +13,6 @@ use super::{
         MOST_DEPTH, MOST_NODES, MOST_PLACES, NODES, Node, PLACES, PROBES, REFUSED, ROOTS, Root,
         Step, TABLE,
     },
-    tuple::Disabled,
     walk::{self},
     walk_end::WalkEnd,
 };
@@ -30,7 +29,7 @@ pub(super) fn find_or_make_root(
     future: &'static FutureType,
 ) -> Option<&'static Node> {
     find_or_make_root_with(first, future, |layouts| match join(layouts, future) {
-        Ok(id) => resolve(layouts, id, 0, Reach::Everything, Disabled::default()),
+        Ok(id) => resolve(layouts, id, 0, Reach::Everything),
         Err(why) => StepKind::end(WalkEnd::NotJoined(why)),
     })
 }

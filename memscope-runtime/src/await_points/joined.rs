@@ -7,7 +7,6 @@ use super::{
     layouts::short,
     resolve::{Reach, StepKind, polls, resolve, side_by_side, variant},
     tree::Step,
-    tuple::Disabled,
     walk_end::WalkEnd,
 };
 
@@ -55,8 +54,7 @@ impl Joined {
             [] => StepKind::end(WalkEnd::Leaf(short(&tuple.name))),
             [field] => {
                 let start = self.start.saturating_add(field.offset);
-                let mut way =
-                    resolve(layouts, field.future_type, start, reach, Disabled::default());
+                let mut way = resolve(layouts, field.future_type, start, reach);
                 if polls(tuple) > fields.len() && way.beside.is_none() {
                     way.beside = Some(short(&tuple.name));
                 }

@@ -52,9 +52,14 @@ pub(super) fn polls(future: &FutureType) -> usize {
     arity(&future.name).max(known::polls(future))
 }
 
-/// How a walk goes on in a value of this type that begins at `start`. `disabled`: of the tuple that
-/// is here, or behind a pointer that is.
-pub(super) fn resolve(
+/// How a walk goes on in a value of this type that begins at `start`.
+pub(super) fn resolve(layouts: &Layouts, id: TypeId, start: u64, reach: Reach) -> StepKind {
+    resolve_enabled(layouts, id, start, reach, Disabled::default())
+}
+
+/// The same on the way from the closure of a `select!` to the tuple of its futures, of which these
+/// are disabled. The tuple is here, or behind a pointer that is.
+pub(super) fn resolve_enabled(
     layouts: &Layouts,
     id: TypeId,
     start: u64,
@@ -78,7 +83,7 @@ pub(super) fn resolve_select(
     match only(layouts, closure, &all_fields(closure), start, false) {
         Ok(field) => {
             let start = start.saturating_add(field.offset);
-            resolve(layouts, field.future_type, start, reach, Disabled(mask))
+            resolve_enabled(layouts, field.future_type, start, reach, Disabled(mask))
         }
         Err(stop) => StepKind { reach, ..StepKind::end(stop) },
     }
@@ -97,10 +102,7 @@ pub(super) fn resolve_variant(
     }
     let fields: Vec<&Field> = variant.fields.iter().collect();
     match only(layouts, enumeration, &fields, start, false) {
-        Ok(field) => {
-            let start = start.saturating_add(field.offset);
-            resolve(layouts, field.future_type, start, reach, Disabled::default())
-        }
+        Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset), reach),
         Err(stop) => StepKind { reach, ..StepKind::end(stop) },
     }
 }

@@ -14,7 +14,6 @@ use super::{
     layouts::{self, short},
     resolve::{Reach, resolve},
     tree::{Node, Step, place_of_root},
-    tuple::Disabled,
     walk_end::WalkEnd,
 };
 #[cfg(all(feature = "layout", feature = "tokio"))]
@@ -141,7 +140,7 @@ fn walk(
     future: &'static FutureType,
 ) -> Found {
     let root = find_or_make_root_with(place_of_root(future), future, |layouts| {
-        resolve(layouts, layout.future_type, 0, Reach::Everything, Disabled::default())
+        resolve(layouts, layout.future_type, 0, Reach::Everything)
     });
     let Some(root) = root else { return Found::No };
     let (mut at, mut node) = (start, root);

@@ -23,7 +23,7 @@ use super::{
     grow::{Draft, add, behind, find_or_make_root, make},
     joined::Joined,
     layouts::{self, locals_of, place_of, short},
-    resolve::{Reach, StepKind, resolve, resolve_select, resolve_variant},
+    resolve::{Reach, StepKind, resolve, resolve_enabled, resolve_select, resolve_variant},
     seen::Seen,
     tuple::Disabled,
     walk_end::{Branch, WalkEnd},
@@ -254,10 +254,7 @@ impl Node {
                 return StepKind::end(WalkEnd::NotUnderstood);
             };
             match awaited.future_type {
-                Some(id) => {
-                    let start = start.saturating_add(awaited.offset);
-                    resolve(layouts, id, start, self.reach, Disabled::default())
-                }
+                Some(id) => resolve(layouts, id, start.saturating_add(awaited.offset), self.reach),
                 None => StepKind::end(WalkEnd::Leaf(short(&awaited.type_name))),
             }
         })?;
@@ -293,7 +290,7 @@ impl Node {
         let layouts = layouts::kept()?;
         let check = Some(PathCheck::Other(OtherCheck::Pointer { offset: *offset }));
         add(place, Draft { check, ..self.child() }, || {
-            resolve(layouts, *to, 0, self.reach, self.disabled)
+            resolve_enabled(layouts, *to, 0, self.reach, self.disabled)
         })
     }
 
@@ -359,7 +356,7 @@ impl Node {
         let check = Some(PathCheck::Other(OtherCheck::Object { data, vtable: at, is: vtable }));
         let node = exempt(|| {
             let step = match find(layouts, vtable) {
-                Ok(id) => resolve(layouts, id, 0, self.reach, Disabled::default()),
+                Ok(id) => resolve(layouts, id, 0, self.reach),
                 Err(why) => StepKind::end(WalkEnd::NotJoined(why)),
             };
             make(Draft { check, ..self.child() }, step)
@@ -372,7 +369,7 @@ impl Node {
         let layouts = layouts::kept()?;
         branch.child.get().or_else(|| {
             add(&branch.child, self.child(), || {
-                resolve(layouts, branch.to, branch.start, self.reach, Disabled::default())
+                resolve(layouts, branch.to, branch.start, self.reach)
             })
         })
     }

@@ -46,6 +46,7 @@ impl LeakCause {
 const LEAST_SAMPLES: u64 = 2;
 /// … or be so many times as large as the bytes between two samples.
 const SURELY_SAMPLED: u64 = 4;
+
 /// What the stacks of some bytes have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clue {
