@@ -37,12 +37,20 @@ pub(super) struct Source {
     from: PathBuf,
     program: Option<PathBuf>,
     debug_files: Vec<PathBuf>,
-    /// The process that the last snapshot was of.
-    last: Mutex<Option<Origin>>,
+    last: Mutex<Option<Last>>,
     /// The lines of its stacks' calls.
     calls: Mutex<KnownCalls>,
     /// The last file that was read, while it is the same.
     file: Mutex<Option<ReadFile>>,
+}
+
+/// Of which process and when the last snapshot was.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    origin: Origin,
+    /// By the clock of the process.
+    seconds: f64,
+    at: SystemTime,
 }
 
 /// A file, as it was when it was read.
@@ -61,8 +69,10 @@ pub(super) struct Taken {
     /// The number under which it is kept.
     pub(super) number: u64,
     pub(super) snapshot: MemorySnapshot,
-    /// When it was asked for, by this machine's clock.
+    /// When it was asked for first, by this machine's clock.
     pub(super) at: SystemTime,
+    /// Whether the one before it is the same. A program is looked at about once a second.
+    is_same_look: bool,
     /// When the file was written; `None` for a running program, and for a pipe.
     pub(super) written: Option<SystemTime>,
     pub(super) is_live: bool,
@@ -106,10 +116,10 @@ impl Source {
     /// Takes a snapshot now. Lines are added to its stacks from the program's debug information.
     pub(super) fn take(&self, number: u64) -> Result<Taken, Error> {
         let mut taken = self.read(&self.from, number).map_err(|error| self.missing(&error))?;
-        let origin = taken.snapshot.origin();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.is_restarted = last.is_some_and(|last| last != origin);
-        *last = Some(origin);
+        taken.come_after(*last);
+        let (origin, seconds) = (taken.snapshot.origin(), taken.snapshot.observed_seconds());
+        *last = Some(Last { origin, seconds, at: taken.at });
         Ok(taken)
     }
 
@@ -134,6 +144,7 @@ impl Source {
             snapshot,
             at,
             written: about.map(|(written, _)| written),
+            is_same_look: false,
             is_live,
             from: shown(&name, SOURCE_BYTES),
             is_restarted: false,
@@ -219,6 +230,16 @@ impl Source {
 }
 
 impl Taken {
+    /// Says of a snapshot whether it is of the process, and of the moment, of the one before it.
+    fn come_after(&mut self, last: Option<Last>) {
+        let Some(last) = last else { return };
+        self.is_restarted = last.origin != self.snapshot.origin();
+        let is_same_moment = last.seconds.total_cmp(&self.snapshot.observed_seconds()).is_eq();
+        if self.is_live && !self.is_restarted && is_same_moment {
+            (self.is_same_look, self.at) = (true, last.at);
+        }
+    }
+
     pub(super) fn leaks(&self) -> &Leaks {
         self.leaks.get_or_init(|| self.snapshot.leaks())
     }
@@ -237,6 +258,7 @@ impl Taken {
             snapshot,
             at: SystemTime::now(),
             written: None,
+            is_same_look: false,
             is_live: true,
             from: "http://127.0.0.1:6071".to_owned(),
             is_restarted: false,
@@ -252,6 +274,11 @@ impl Taken {
         let ago = self.at.elapsed().unwrap_or_default().as_secs();
         let number = self.number;
         let when = match (self.is_live, self.written) {
+            (true, _) if is_new && self.is_same_look => format!(
+                "taken in this second, {}: the same as the one before it, as a program is looked \
+                 at about once a second",
+                time(self.at)
+            ),
             (true, _) if is_new => format!("taken now, {}", time(self.at)),
             (true, _) => format!("taken {ago} s ago, {}: not of now", time(self.at)),
             (false, Some(written)) => format!("a file written {}: nothing later", time(written)),
