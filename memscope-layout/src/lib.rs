@@ -12,6 +12,8 @@ mod pages;
 mod source_location;
 #[cfg(feature = "inlined")]
 mod source_path;
+#[cfg(feature = "inlined")]
+mod frame;
 #[cfg(feature = "dwarf")]
 mod type_id;
 #[cfg(feature = "dwarf")]
@@ -36,6 +38,8 @@ pub use coroutine::{
     Candidate, Coroutine, Discriminant, Evidence, Hidden, Member, MemberKind, State, StateKind,
 };
 pub use error::Error;
+#[cfg(feature = "inlined")]
+pub use frame::Frame;
 #[cfg(feature = "dwarf")]
 pub use layouts::{Child, Held, Layouts};
 #[cfg(feature = "dwarf")]
@@ -43,7 +47,7 @@ pub use shape::{Field, FutureType, PointerKind, SelectMask, Shape, Variant};
 #[cfg(feature = "dwarf")]
 pub use source_location::Place;
 #[cfg(feature = "dwarf")]
-pub use symbolizer::{Frame, Symbolizer};
+pub use symbolizer::Symbolizer;
 pub use symbols::{Symbols, Variable};
 #[cfg(feature = "dwarf")]
 pub use task_layout::TaskLayout;

@@ -7,25 +7,12 @@ use addr2line::Loader;
 use crate::{
     elf::{DebugFile, Flavour, MappedFile, Sections, hex, path_of_build},
     error::{Error, Kind},
+    frame::Frame,
     symbols::{Symbols, readable},
 };
 
 /// The most inlined functions of one address.
 const MOST_FRAMES: usize = 256;
-
-/// A function that an address lies in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Frame {
-    /// The function's name; `None` if the file does not tell it.
-    pub function: Option<String>,
-    /// The source file, as the compiler was given it.
-    pub file: Option<String>,
-    /// The line in it, from 1.
-    pub line: Option<u32>,
-    /// Whether the compiler has put the function's code into the function of the next frame.
-    pub is_inlined: bool,
-}
 
 /// Reads the names, files and lines of addresses in a program.
 ///

@@ -3,12 +3,13 @@
 use std::{fs, path::Path};
 
 /// Bottom first: a module imports from modules above it in this list, never from those below.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "error",
     "work_limit",
     "pages",
     "source_location",
     "source_path",
+    "frame",
     "type_id",
     "coroutine",
     "shape",

@@ -8,7 +8,7 @@ use std::{cell::RefCell, fs, path::Path};
 
 use common::compile;
 use damage::{cases, damage};
-use memscope_layout::{Symbolizer, Symbols};
+use memscope_layout::{Frame, Symbolizer, Symbols};
 use object::{Object, ObjectSection, ObjectSymbol};
 use proptest::prelude::*;
 
@@ -46,15 +46,21 @@ fn a_damaged_file_yields_lines_or_an_error() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("damaged-lines.so");
     let [with_lines, without, refused] = [RefCell::new(0), RefCell::new(0), RefCell::new(0)];
     let mut runner = prop::test_runner::TestRunner::new(cases(1_500));
-    let (damaged, inlined, declared) = (RefCell::new(Vec::new()), RefCell::new(0), RefCell::new(0));
+    let damaged = RefCell::new(Vec::new());
+    let [inlined, lines_alone, declared] = [const { RefCell::new(0) }; 3];
     let run = runner.run(&damage(regions.len()), |damage| {
         let mut bytes = damaged.borrow_mut();
         bytes.clone_from(&healthy);
         damage.apply(&mut bytes, &regions);
-        let names = |index: usize, functions: &[String]| {
-            let is_named = functions.iter().all(|it| !it.is_empty() && it.len() < 4_096);
-            assert!(is_named && index < addresses.len());
-            *inlined.borrow_mut() += functions.len();
+        let names = |index: usize, frames: &[Frame]| {
+            for frame in frames {
+                let name = frame.function.as_deref().unwrap_or("of a line alone");
+                assert!(!name.is_empty() && name.len() < 4_096 && frame.line != Some(0));
+                assert_eq!(frame.file.is_some(), frame.line.is_some());
+                *lines_alone.borrow_mut() += usize::from(frame.line.is_some());
+            }
+            assert!(index < addresses.len());
+            *inlined.borrow_mut() += frames.len();
         };
         // Some are refused.
         let _ = Symbols::find_inlined_in(&bytes, &addresses, 8 << 20, names);
@@ -78,6 +84,6 @@ fn a_damaged_file_yields_lines_or_an_error() {
     run.unwrap();
     let counts = [with_lines, without, refused].map(RefCell::into_inner);
     assert!(counts.iter().all(|it| *it > 20), "{counts:?}");
-    assert!(inlined.into_inner() > 1_000);
+    assert!(inlined.into_inner() > 1_000 && lines_alone.into_inner() > 1_000);
     assert!(declared.into_inner() > 100);
 }

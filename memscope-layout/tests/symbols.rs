@@ -156,6 +156,7 @@ fn row(
 /// The type parameter of `generic`, as its symbol has it, or else the debug information.
 fn of_type(program: &Path, generic: u64, symbol: Option<&str>) -> Option<String> {
     let own = inlined(program, &[generic], u64::MAX).remove(0)?.pop();
+    let own = own.and_then(|it| it.function);
     let name = symbol.filter(|it| it.contains('<')).map(str::to_owned).or(own)?;
     Some(name.split_once('<')?.1.trim_end_matches('>').to_owned())
 }
@@ -168,7 +169,7 @@ fn inlined_in(program: &Path, outer: (u64, u64)) -> Option<String> {
         it.pop();
         it
     });
-    inner.find(|it| it.contains("inlined"))
+    inner.find_map(|it| it.function.filter(|name| name.contains("inlined")))
 }
 
 /// Leaves out the standard library's `black_box`.
@@ -264,10 +265,10 @@ fn a_damaged_file_yields_names_or_an_error() {
 }
 
 /// The functions at these addresses by the units that contain them.
-fn inlined(program: &Path, addresses: &[u64], most_bytes: u64) -> Vec<Option<Vec<String>>> {
+fn inlined(program: &Path, addresses: &[u64], most_bytes: u64) -> Vec<Option<Vec<Frame>>> {
     let mut found = vec![None; addresses.len()];
     let symbols = Symbols::open(program).unwrap();
-    let add = |index: usize, functions: &[String]| found[index] = Some(functions.to_vec());
+    let add = |index: usize, frames: &[Frame]| found[index] = Some(frames.to_vec());
     symbols.find_inlined(addresses, most_bytes, add).unwrap();
     found
 }
@@ -283,7 +284,8 @@ fn units_tell_what_was_inlined_and_for_which_types() {
                 (function.0..function.0 + function.1).collect()
             };
             let function = inlined(&program, &of(generic), u64::MAX);
-            let at = |found: &Option<Vec<String>>| found.clone().unwrap().pop();
+            let name = |it: Frame| it.function.unwrap_or_default();
+            let at = |found: &Option<Vec<Frame>>| found.clone().unwrap().pop().map(name);
             let generic = match (mangling, level) {
                 (_, "0") => None,
                 // Without its path.
@@ -294,7 +296,7 @@ fn units_tell_what_was_inlined_and_for_which_types() {
             let chains: Vec<_> = inlined(&program, &of(outer), u64::MAX);
             let chains = chains.into_iter().flatten();
             let own: Vec<Vec<String>> = chains
-                .map(|it| it.into_iter().filter(|it| !it.contains("black_box")).collect())
+                .map(|it| it.into_iter().map(name).filter(|it| !it.contains("black_box")).collect())
                 .collect();
             let longest = own.iter().max_by_key(|it| it.len()).unwrap();
             let expected: &[&str] = match level {
@@ -306,6 +308,51 @@ fn units_tell_what_was_inlined_and_for_which_types() {
             // No unit fits: it is left for another time, or said to tell nothing if it never will.
             let none = inlined(&program, &[plain.0, 0xff_ffff_ffff], 0);
             assert_eq!(none, [Some(vec![]), Some(vec![])], "{label}");
+        }
+    }
+}
+
+#[test]
+fn units_tell_the_lines_that_a_reader_of_all_debug_information_tells() {
+    for (mangling, flag) in [("legacy", LEGACY), ("v0", V0)] {
+        for (level, optimised) in [
+            ("0", "3"),
+            ("line-tables-only", "3"),
+            ("line-tables-only", "0"),
+            ("2", "3"),
+            ("2", "0"),
+        ] {
+            let label = format!("lines-{mangling}-{level}-{optimised}");
+            let flags =
+                [flag, &format!("-Cdebuginfo={level}"), &format!("-Copt-level={optimised}")];
+            let program = build(&label, &flags);
+            let (mut addresses, mut lines) = (Vec::new(), 0);
+            for (start, size) in functions(&program) {
+                addresses.extend(start..start + size);
+            }
+            addresses.sort_unstable();
+            let expected = Symbolizer::open(&program).unwrap().frames_of(&addresses);
+            let found = inlined(&program, &addresses, u64::MAX);
+            for (expected, found) in expected.iter().zip(found) {
+                let found = found.unwrap();
+                // A file without a line says nothing.
+                let place = |it: &Frame| (it.file.clone().zip(it.line), it.is_inlined);
+                if level == "0" {
+                    assert_eq!(found, [], "{label}");
+                    continue;
+                }
+                // Line tables have no paths, without which inlined functions are left out.
+                let is_all = level == "2";
+                let own = if is_all { &expected[..] } else { &expected[expected.len() - 1..] };
+                assert_eq!(
+                    own.iter().map(place).collect::<Vec<_>>(),
+                    found.iter().map(place).collect::<Vec<_>>(),
+                    "{label} {found:?}"
+                );
+                assert!(found.iter().flat_map(|it| &it.file).all(|it| it.starts_with('/')));
+                lines += found.iter().filter(|it| it.line.is_some()).count();
+            }
+            assert!(level == "0" || lines > 20, "{label} {lines}");
         }
     }
 }

@@ -172,7 +172,7 @@ pub mod __private {
     /// For tests: looks up the names of tasks and stacks on this thread, not at the pace of
     /// memscope's own. Returns how many tasks still wait for theirs.
     pub fn look_up_names() -> u64 {
-        crate::symbols::look_up_now();
+        crate::symbols::look_up_all();
         crate::symbols::want_if_waiting()
     }
 

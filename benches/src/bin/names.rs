@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use memscope_layout::Symbols;
+use memscope_layout::{Frame, Symbols};
 
 /// As many addresses as twelve stacks of a service have.
 const ADDRESSES: usize = 61;
@@ -81,7 +81,8 @@ fn inlined(path: &str, addresses: &[u64], names: &mut Vec<String>) -> Option<()>
     let symbols = Symbols::open(path).ok()?;
     symbols.build_id()?;
     symbols.loaded();
-    let add = |_, functions: &[String]| names.extend_from_slice(functions);
+    let add =
+        |_, frames: &[Frame]| names.extend(frames.iter().filter_map(|it| it.function.clone()));
     symbols.find_inlined(addresses, MOST_DEBUG_BYTES, add).ok()
 }
 

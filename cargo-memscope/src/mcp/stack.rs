@@ -129,7 +129,9 @@ pub(super) fn how(snapshot: &MemorySnapshot) -> String {
         StacksState::On => {
             let pending = match snapshot.stack_names_pending() {
                 0 => String::new(),
-                pending => format!("; {pending} names are still looked up: ask again for them"),
+                pending => format!(
+                    "; {pending} calls are still looked up: ask again for their names and lines"
+                ),
             };
             format!(
                 "stacks are sampled, about one in {} allocated bytes: all their bytes are \

@@ -44,7 +44,7 @@ pub(super) fn of(snapshot: &MemorySnapshot, kind: PprofKind, parts: &Parts<'_>) 
     let (pending, tool) = (snapshot.stack_names_pending(), snapshot.tool());
     if pending != 0 {
         say(format!(
-            "functions whose names are being looked up: {pending}; a later profile has them"
+            "calls whose names or lines are being looked up: {pending}; a later profile has them"
         ));
     }
     if tool.stacks_left_out != 0 {

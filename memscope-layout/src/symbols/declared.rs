@@ -6,12 +6,9 @@ use gimli::{AttributeValue, Operation, constants as dw};
 
 use super::{
     Symbols,
-    units::{Bytes, Unit, Units},
+    units::{Bytes, Unit, Units, number},
 };
-use crate::{
-    error::{Error, Kind},
-    source_path,
-};
+use crate::error::{Error, Kind};
 
 impl Symbols {
     /// Calls `found` with each address at which a variable begins whose declaration is known, as an
@@ -106,9 +103,7 @@ fn read<'d>(
         let Some(index) = address.and_then(|it| addresses.binary_search(&it).ok()) else {
             continue;
         };
-        let line = line.and_then(|it| u32::try_from(it).ok()).filter(|it| *it != 0);
-        let file = file.and_then(|it| path(units, unit, it));
-        let place = file.zip(line);
+        let place = units.place(unit, file, line);
         into.entry(index)
             .and_modify(|known| {
                 if *known != place {
@@ -133,29 +128,4 @@ fn address_in<'d>(
         _ => return None,
     };
     matches!(operations.next(), Ok(None)).then_some(address)
-}
-
-fn number(value: AttributeValue<Bytes<'_>>) -> Option<u64> {
-    match value {
-        AttributeValue::FileIndex(index) => Some(index),
-        other => other.udata_value(),
-    }
-}
-
-/// The path of a file with this number, absolute unless the compiler was told to shorten it.
-fn path<'d>(units: &Units<'d>, unit: &Unit<'d>, number: u64) -> Option<String> {
-    let header = unit.line_program.as_ref()?.header();
-    let file = header.file(number)?;
-    let text = |value| str::from_utf8(units.dwarf.attr_string(unit, value).ok()?.slice()).ok();
-    let folder = match unit.comp_dir {
-        Some(folder) => str::from_utf8(folder.slice()).ok()?,
-        None => "",
-    };
-    // The first folder is that of the unit.
-    let inner = match file.directory_index() {
-        0 => "",
-        _ => file.directory(header).and_then(text)?,
-    };
-    let name = text(file.path_name())?;
-    Some(source_path::join([folder, inner, name]))
 }

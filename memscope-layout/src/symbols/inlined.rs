@@ -1,15 +1,21 @@
 //! Functions that debug information has at an address: those that were inlined there, and the
-//! function itself with its type parameters. Only the units that contain the addresses are read.
+//! function itself with its type parameters; and their lines. Only the units that contain the
+//! addresses are read.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, mem, path::Path};
 
 use gimli::{AttributeValue, DwAt, UnitOffset, constants as dw};
 
 use super::{
-    Symbols, in_common, readable,
-    units::{Bytes, Unit, Units},
+    Symbols, in_common,
+    lines::{Line, lines},
+    readable,
+    units::{Bytes, Unit, Units, number},
 };
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    frame::Frame,
+};
 
 /// The most functions at one address.
 const MOST_INLINED: usize = 64;
@@ -20,12 +26,13 @@ impl Symbols {
     /// Calls `found` with each address whose unit was read, as an index into `addresses`, and with
     /// the functions that the debug information has there, the innermost first. The last one is the
     /// function itself, and has the type parameters that it was compiled for; line tables have them
-    /// without its path. There are none if this file has no debug information of the address.
+    /// without its path, or a line without the function. There are none if this file has no debug
+    /// information of the address.
     ///
     /// `addresses` must be sorted; they are addresses that the linker assigned. Units of at most
     /// `most_bytes` in all are read; for addresses in others `found` is not called, unless their
     /// unit alone is larger. Inlined functions without a path are left out, as line tables name
-    /// them.
+    /// them. Code that is of several functions has a line only if these agree.
     ///
     /// # Errors
     ///
@@ -34,7 +41,7 @@ impl Symbols {
         &self,
         addresses: &[u64],
         most_bytes: u64,
-        found: impl FnMut(usize, &[String]),
+        found: impl FnMut(usize, &[Frame]),
     ) -> Result<(), Error> {
         debug_assert!(addresses.is_sorted(), "the caller sorts them");
         let forget = || self.file.forget_pages();
@@ -51,7 +58,7 @@ impl Symbols {
         bytes: &[u8],
         addresses: &[u64],
         most_bytes: u64,
-        found: impl FnMut(usize, &[String]),
+        found: impl FnMut(usize, &[Frame]),
     ) -> Result<(), Error> {
         debug_assert!(addresses.is_sorted(), "the caller sorts them");
         find(bytes, addresses, most_bytes, found, || {})
@@ -63,13 +70,14 @@ fn find(
     bytes: &[u8],
     addresses: &[u64],
     most_bytes: u64,
-    mut found: impl FnMut(usize, &[String]),
+    mut found: impl FnMut(usize, &[Frame]),
     between_units: impl Fn(),
 ) -> Result<(), Kind> {
     let units = Units::of(bytes, addresses)?;
-    let mut functions: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    let mut functions: BTreeMap<usize, Vec<Frame>> = BTreeMap::new();
     let waiting = units.each(most_bytes, |unit, inside| {
-        ReadUnit { units: &units, unit }.read(addresses, inside, &mut functions)?;
+        let lines = lines(unit, addresses, inside)?;
+        ReadUnit { units: &units, unit, lines }.read(addresses, inside, &mut functions)?;
         // PERF: for memory. One unit at a time is resident.
         between_units();
         Ok(())
@@ -94,6 +102,8 @@ struct Chain {
     /// The address, as an index.
     index: usize,
     entries: Vec<UnitOffset>,
+    /// Whether there are more functions, inside of the last one.
+    is_cut: bool,
 }
 
 /// The name of a function.
@@ -106,6 +116,8 @@ struct Name {
 struct ReadUnit<'u, 'd> {
     units: &'u Units<'d>,
     unit: &'u Unit<'d>,
+    /// The line of each address.
+    lines: BTreeMap<usize, Option<Line>>,
 }
 
 impl<'d> ReadUnit<'_, 'd> {
@@ -113,7 +125,7 @@ impl<'d> ReadUnit<'_, 'd> {
         &self,
         addresses: &[u64],
         inside: &[usize],
-        functions: &mut BTreeMap<usize, Vec<String>>,
+        functions: &mut BTreeMap<usize, Vec<Frame>>,
     ) -> Result<(), Kind> {
         // The chains of the function that is being read, and its depth.
         let (mut chains, mut depth): (Vec<Chain>, isize) = (Vec::new(), 0);
@@ -145,47 +157,78 @@ impl<'d> ReadUnit<'_, 'd> {
                 let there: Vec<usize> = self.containing(&ranges, addresses, &there)?;
                 if !there.is_empty() {
                     self.finish(&mut chains, functions);
-                    let chain = |index| Chain { index, entries: vec![at] };
+                    let chain = |index| Chain { index, entries: vec![at], is_cut: false };
                     chains.extend(there.into_iter().map(chain));
                     depth = own_depth;
                 }
             } else {
                 let there = chains.iter().map(|it| it.index);
                 let there: Vec<usize> = self.containing(&ranges, addresses, &there)?;
-                for chain in &mut chains {
-                    if chain.entries.len() < MOST_INLINED && there.contains(&chain.index) {
+                for chain in chains.iter_mut().filter(|it| there.contains(&it.index)) {
+                    chain.is_cut = chain.entries.len() == MOST_INLINED;
+                    if !chain.is_cut {
                         chain.entries.push(at);
                     }
                 }
             }
         }
         self.finish(&mut chains, functions);
+        // Line tables leave out functions without inlined ones.
+        for (index, line) in &self.lines {
+            if let Some((file, line)) = self.place(*line)
+                && !functions.contains_key(index)
+            {
+                let (file, line) = (Some(file), Some(line));
+                let frame = Frame { function: None, file, line, is_inlined: false };
+                functions.insert(*index, vec![frame]);
+            }
+        }
         Ok(())
+    }
+
+    fn place(&self, line: Option<Line>) -> Option<(String, u32)> {
+        let (file, line) = line?;
+        self.units.place(self.unit, Some(file), Some(line))
     }
 
     /// Names the functions of the chains. If a chain of the same address is there already, the code
     /// is that of several functions.
-    fn finish(&self, chains: &mut Vec<Chain>, into: &mut BTreeMap<usize, Vec<String>>) {
+    fn finish(&self, chains: &mut Vec<Chain>, into: &mut BTreeMap<usize, Vec<Frame>>) {
         for chain in chains.drain(..) {
-            let names = chain.entries.iter().rev().enumerate().filter_map(|(place, at)| {
-                let name = self.name(self.unit, *at, MOST_REFERENCES)?;
-                let is_own = place + 1 == chain.entries.len();
-                (is_own || name.has_path).then_some(name.text)
-            });
-            let mut names: Vec<String> = names.collect();
+            let mut frames = self.frames(&chain);
             match into.get_mut(&chain.index) {
                 None => {
-                    into.insert(chain.index, names);
+                    into.insert(chain.index, frames);
                 }
                 Some(others) => {
-                    let own = names.pop().unwrap_or_default();
-                    let mut common = others.pop().unwrap_or_default();
-                    in_common::keep(&mut common, &own);
-                    *others = vec![common];
-                    others.retain(|it| !it.is_empty());
+                    let common = others.pop().zip(frames.pop()).map(|it| in_both(it.0, &it.1));
+                    *others = common.filter(|it| it.function.is_some()).into_iter().collect();
                 }
             }
         }
+    }
+
+    /// The functions of a chain, the innermost first, each with the line of the call in it.
+    fn frames(&self, chain: &Chain) -> Vec<Frame> {
+        let line = self.lines.get(&chain.index).copied().flatten();
+        let mut place = self.place(line).filter(|_| !chain.is_cut);
+        let mut frames = Vec::new();
+        for (depth, at) in chain.entries.iter().enumerate().rev() {
+            let (file, line) = mem::replace(&mut place, self.call_site(*at)).unzip();
+            let is_inlined = depth != 0;
+            let name = self.name(self.unit, *at, MOST_REFERENCES);
+            if let Some(name) = name.filter(|name| name.has_path || !is_inlined) {
+                frames.push(Frame { function: Some(name.text), file, line, is_inlined });
+            }
+        }
+        frames
+    }
+
+    /// Where the function that was inlined here was called.
+    fn call_site(&self, at: UnitOffset) -> Option<(String, u32)> {
+        let entry = self.unit.entry(at).ok()?;
+        let number = |attribute| entry.attr_value(attribute).and_then(number);
+        self.units.place(self.unit, number(dw::DW_AT_call_file), number(dw::DW_AT_call_line))
     }
 
     /// Which of these addresses lie in the ranges.
@@ -249,6 +292,16 @@ impl<'d> ReadUnit<'_, 'd> {
             _ => None,
         }
     }
+}
+
+/// What is the same of two functions that have the same code.
+fn in_both(mut one: Frame, other: &Frame) -> Frame {
+    if (&one.file, one.line) != (&other.file, other.line) {
+        (one.file, one.line) = (None, None);
+    }
+    let mut common = one.function.unwrap_or_default();
+    in_common::keep(&mut common, other.function.as_deref().unwrap_or_default());
+    Frame { function: Some(common).filter(|it| !it.is_empty()), ..one }
 }
 
 /// Adds the arguments of `plain`, as `poll<app::serve::{async_fn_env#0}>` has them, to a path

@@ -8,6 +8,8 @@ mod in_common;
 #[cfg(feature = "inlined")]
 mod inlined;
 #[cfg(feature = "inlined")]
+mod lines;
+#[cfg(feature = "inlined")]
 mod units;
 
 pub(crate) use demangle::readable;

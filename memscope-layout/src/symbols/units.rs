@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use gimli::{DebugInfoOffset, EndianSlice, RunTimeEndian, SectionId, UnitOffset};
+use gimli::{AttributeValue, DebugInfoOffset, EndianSlice, RunTimeEndian, SectionId, UnitOffset};
 use object::{Object, ObjectSection, SectionFlags, elf::SHF_COMPRESSED};
 
 use super::parse;
-use crate::error::Kind;
+use crate::{error::Kind, source_path};
 
 pub(super) type Bytes<'d> = EndianSlice<'d, RunTimeEndian>;
 pub(super) type Unit<'d> = gimli::Unit<Bytes<'d>>;
@@ -61,7 +61,7 @@ impl<'d> Units<'d> {
     }
 
     /// Calls `read` with each unit that contains addresses, and with these as indices. Units of at
-    /// most `most_bytes` in all are read. Returns the addresses of those that are left for another
+    /// most `most_bytes` in all are read; their line tables count for those after them. Returns the addresses of those that are left for another
     /// time; a unit that alone is larger is never read.
     pub(super) fn each(
         &self,
@@ -77,8 +77,10 @@ impl<'d> Units<'d> {
                 waiting.extend_from_slice(inside);
             }
             if size <= left {
-                left -= size;
                 let unit = self.dwarf.unit(header)?;
+                let lines =
+                    unit.line_program.as_ref().map(|it| it.header().raw_program_buf().len());
+                left = (left - size).saturating_sub(lines.unwrap_or(0) as u64);
                 if unit.dwo_id.is_none() {
                     read(&unit, inside)?;
                 }
@@ -95,5 +97,37 @@ impl<'d> Units<'d> {
         let unit = self.dwarf.unit(header).ok()?;
         let entry = entry.to_unit_offset(&unit.header)?;
         Some((unit, entry))
+    }
+    /// The path of a file with this number in the unit, and the line. The path is absolute, unless
+    /// the compiler was told to shorten it.
+    pub(super) fn place(
+        &self,
+        unit: &Unit<'d>,
+        file: Option<u64>,
+        line: Option<u64>,
+    ) -> Option<(String, u32)> {
+        let line = line.and_then(|it| u32::try_from(it).ok()).filter(|it| *it != 0)?;
+        let header = unit.line_program.as_ref()?.header();
+        let file = header.file(file?)?;
+        let text = |value| str::from_utf8(self.dwarf.attr_string(unit, value).ok()?.slice()).ok();
+        let folder = match unit.comp_dir {
+            Some(folder) => str::from_utf8(folder.slice()).ok()?,
+            None => "",
+        };
+        // The first folder is that of the unit.
+        let inner = match file.directory_index() {
+            0 => "",
+            _ => file.directory(header).and_then(text)?,
+        };
+        let name = text(file.path_name())?;
+        Some((source_path::join([folder, inner, name]), line))
+    }
+}
+
+/// The number of a file, or of a line.
+pub(super) fn number(value: AttributeValue<Bytes<'_>>) -> Option<u64> {
+    match value {
+        AttributeValue::FileIndex(index) => Some(index),
+        other => other.udata_value(),
     }
 }

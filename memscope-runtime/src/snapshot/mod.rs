@@ -361,7 +361,8 @@ impl MemorySnapshot {
         self.parts.stack_interval_bytes
     }
 
-    /// Functions in [`stacks`](Self::stacks) whose names a thread looks up for a later snapshot.
+    /// Calls in [`stacks`](Self::stacks) whose names and lines a thread looks up for a later
+    /// snapshot.
     pub fn stack_names_pending(&self) -> u64 {
         self.parts.stack_names_pending
     }

@@ -1,57 +1,84 @@
-//! What debug information adds to a symbol: the program's functions that were inlined there, and
-//! the type parameters that the older mangling drops.
+//! What debug information adds to a symbol: the program's functions that were inlined there, lines,
+//! and the type parameters that the older mangling drops.
 
-use super::kept_bytes;
+use memscope_layout::Frame;
+
+use super::{Detail, Inlined, Line, kept_bytes};
 use crate::{
-    model::symbol::Code,
+    model::symbol::{Code, same_function},
     primitives::{arena, reserve},
 };
 
 /// The most inlined functions of one address that are kept, the innermost ones.
 const MOST_INLINED: usize = 8;
 
-/// What debug information adds to a function's symbol.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Detail {
-    /// Functions of the program, or of a library that it calls: the innermost first.
-    pub(crate) inlined: &'static [&'static str],
-    /// A function of Tokio's with its type parameters, if the symbol lacks them.
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "it names tasks of Tokio"))]
-    pub(crate) typed: Option<&'static str>,
+/// What debug information may add to a symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Nothing,
+    /// The function is the program's, or a library's.
+    Lines,
+    /// The symbol names none of the program's code: that may be inlined there.
+    Names,
 }
 
-pub(super) static NOTHING: Detail = Detail { inlined: &[], typed: None };
+pub(super) static NOTHING: Detail = Detail { inlined: &[], typed: None, line: None };
 
-/// Whether a symbol names none of the program's code: that may be inlined there.
-pub(super) fn is_wanted(symbol: &str) -> bool {
-    symbol.contains("::") && matches!(Code::of(symbol), Code::Runtime | Code::Standard)
+impl Wanted {
+    pub(super) fn of(symbol: &str) -> Self {
+        match Code::of(symbol) {
+            _ if !symbol.contains("::") => Self::Nothing,
+            Code::Runtime | Code::Standard => Self::Names,
+            Code::Other => Self::Lines,
+            Code::Allocator => Self::Nothing,
+        }
+    }
 }
 
 impl Detail {
     /// Chooses what is kept of the functions at an address, which debug information has there, the
-    /// innermost first. `keep` keeps a name.
+    /// innermost first. `keep` keeps a text.
     pub(super) fn of(
         symbol: &str,
-        functions: &[String],
+        frames: &[Frame],
         mut keep: impl FnMut(&str) -> Option<&'static str>,
     ) -> &'static Self {
-        let Some((own, inlined)) = functions.split_last() else { return &NOTHING };
-        let mut kept: Vec<&'static str> = Vec::new();
-        for name in inlined.iter().filter(|name| Code::of(name) == Code::Other).take(MOST_INLINED) {
+        let Some((own, inlined)) = frames.split_last() else { return &NOTHING };
+        let name = own.function.as_deref().unwrap_or_default();
+        // The code is of several functions, and debug information is of one of them.
+        if is_path(name) && !same_function(name, symbol) {
+            return &NOTHING;
+        }
+        let is_kept = |name: &str| Code::of(name) == Code::Other;
+        let mut kept: Vec<Inlined> = Vec::new();
+        let all = inlined.iter().filter_map(|it| Some((it, it.function.as_deref()?)));
+        for (frame, name) in all.filter(|it| is_kept(it.1)).take(MOST_INLINED) {
             if let Some(name) = keep(name) {
-                reserve::push(&mut kept, name);
+                reserve::push(&mut kept, Inlined { name, line: line(frame, &mut keep) });
             }
         }
-        let typed = typed(symbol, own).and_then(|name| keep(&name));
-        if kept.is_empty() && typed.is_none() {
+        let typed = typed(symbol, name).and_then(|name| keep(&name));
+        let line = if is_kept(symbol) { line(own, &mut keep) } else { None };
+        if kept.is_empty() && typed.is_none() && line.is_none() {
             return &NOTHING;
         }
         let inlined = arena::keep_copy(&kept).unwrap_or_default();
         kept_bytes::note(inlined);
-        let Some(detail) = arena::keep(Self { inlined, typed }) else { return &NOTHING };
+        let Some(detail) = arena::keep(Self { inlined, typed, line }) else { return &NOTHING };
         kept_bytes::note(detail);
         detail
     }
+}
+
+fn line(frame: &Frame, mut keep: impl FnMut(&str) -> Option<&'static str>) -> Option<Line> {
+    let (file, number) = (frame.file.as_deref()?, frame.line?);
+    Some(Line { file: keep(file)?, number })
+}
+
+/// Whether a function has a path, and not its last part alone.
+fn is_path(name: &str) -> bool {
+    let before_arguments = name.split("::<").next().unwrap_or_default();
+    before_arguments.contains("::")
 }
 
 /// The symbol with the type parameters that debug information has of the same function.
@@ -77,10 +104,10 @@ mod tests {
             "<core::pin::Pin<P> as core::future::future::Future>::poll",
             "poll::<app::serve::{closure#0}, S>",
         ];
-        let functions = functions.map(str::to_owned);
-        let of = |symbol: &str, functions: &[String]| *Detail::of(symbol, functions, keep);
+        let functions = functions.map(|name| frame(name, 7));
+        let of = |symbol: &str, functions: &[Frame]| *Detail::of(symbol, functions, keep);
         let detail = of("tokio::runtime::task::raw::poll", &functions);
-        assert_eq!(detail.inlined, ["app::fill", "app::serve::{{closure}}"]);
+        assert_eq!(names(&detail), ["app::fill", "app::serve::{{closure}}"]);
         let expected = "tokio::runtime::task::raw::poll::<app::serve::{closure#0}, S>";
         assert_eq!(detail.typed, Some(expected));
         // Where the symbol has them, or is of another function, or of another crate.
@@ -88,18 +115,55 @@ mod tests {
             assert_eq!(of(symbol, &functions).typed, None, "{symbol}");
         }
         assert_eq!(of("tokio::a::poll", &[]).typed, None);
-        let many = vec!["app::a".to_owned(); 2 * MOST_INLINED];
-        assert_eq!(of("std::a", &many).inlined.len(), MOST_INLINED);
+        let many = vec![frame("app::a", 7); 2 * MOST_INLINED];
+        assert_eq!(of("app::a", &many).inlined.len(), MOST_INLINED);
+    }
+
+    #[test]
+    fn lines_are_those_of_the_programs_functions() {
+        let _work = crate::alloc::own_work::work();
+        let of =
+            |symbol: &str, functions: &[Frame]| *Detail::of(symbol, functions, arena::keep_str);
+        let line = |number| Some(Line { file: "/src/a.rs", number });
+        let functions =
+            [frame("core::mem::take", 3), frame("app::fill", 7), frame("app::serve", 9)];
+        let detail = of("app::serve", &functions);
+        assert_eq!(detail.inlined, [Inlined { name: "app::fill", line: line(7) }]);
+        assert_eq!(detail.line, line(9));
+        // Line tables: the function has no path, or no name.
+        for own in [frame("serve", 9), Frame { function: None, ..frame("", 9) }] {
+            assert_eq!(of("app::serve", &[own]).line, line(9));
+        }
+        assert_eq!(of("std::thread::spawn", &[frame("std::thread::spawn", 9)]).line, None);
+        // Two functions have the same code, and which one was called cannot be told.
+        let detail = of("app::serve", &[frame("app::fill", 7), frame("app::other", 9)]);
+        assert_eq!((detail.inlined, detail.line), (&[][..], None));
+    }
+
+    fn frame(name: &str, line: u32) -> Frame {
+        Frame {
+            function: Some(name.to_owned()),
+            file: Some("/src/a.rs".to_owned()),
+            line: Some(line),
+            is_inlined: true,
+        }
+    }
+
+    fn names(detail: &Detail) -> Vec<&str> {
+        detail.inlined.iter().map(|it| it.name).collect()
     }
 
     #[test]
     fn code_of_the_program_is_looked_for_where_the_symbol_is_not_its_own() {
         for wanted in ["tokio::runtime::task::raw::poll", "core::ops::function::FnOnce::call_once"]
         {
-            assert!(is_wanted(wanted), "{wanted}");
+            assert_eq!(Wanted::of(wanted), Wanted::Names, "{wanted}");
         }
-        for unwanted in ["app::fill", "malloc", "__rustc::__rust_alloc", "serde_json::to_vec"] {
-            assert!(!is_wanted(unwanted), "{unwanted}");
+        for own in ["app::fill", "serde_json::to_vec"] {
+            assert_eq!(Wanted::of(own), Wanted::Lines, "{own}");
+        }
+        for unwanted in ["malloc", "__rustc::__rust_alloc"] {
+            assert_eq!(Wanted::of(unwanted), Wanted::Nothing, "{unwanted}");
         }
     }
 }

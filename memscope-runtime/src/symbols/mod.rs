@@ -28,15 +28,13 @@ mod task_names;
 mod thread;
 
 #[cfg(feature = "symbols")]
-pub(crate) use detail::Detail;
-#[cfg(feature = "symbols")]
 pub(crate) use kept_bytes::kept_bytes;
 #[cfg(feature = "symbols")]
 pub(crate) use libraries::Library;
 #[cfg(feature = "symbols")]
 pub(crate) use names::{call_at, left_out, resolve};
 #[cfg(feature = "symbols")]
-pub(crate) use sources::look_up_now;
+pub(crate) use sources::look_up_all;
 #[cfg(feature = "symbols")]
 pub(crate) use sources::{wait_for_names, want_if_waiting};
 #[cfg(feature = "symbols")]
@@ -44,6 +42,7 @@ pub(crate) use stack_names::want_stack_names;
 #[cfg(not(feature = "symbols"))]
 pub(crate) use without::*;
 
+use crate::model::{StackFrame, text};
 #[cfg(all(feature = "symbols", unix))]
 use crate::primitives::fork;
 
@@ -58,15 +57,75 @@ pub(crate) enum Lookup {
     Known(&'static str),
 }
 
+impl Lookup {
+    /// The name; empty if none is known.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Known(name) => name,
+            Self::NotLookedUp | Self::Unknown => "",
+        }
+    }
+}
+
 /// What is known of the code at an address.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "tasks are named by it"))]
+#[cfg_attr(
+    not(all(feature = "symbols", feature = "tokio")),
+    allow(dead_code, reason = "tasks are named by it")
+)]
 pub(crate) struct Call {
     pub(crate) name: Lookup,
     pub(crate) library: Option<&'static Library>,
     pub(crate) detail: &'static Detail,
-    /// Whether no more is going to be known.
+    /// Whether no more names are going to be known.
+    pub(crate) is_named: bool,
+    /// Whether nothing more is going to be known: no names, and no lines.
     pub(crate) is_settled: bool,
+}
+
+impl Call {
+    /// The functions at the call, the innermost first: those that were inlined there, and the
+    /// function itself. `at` has the address.
+    pub(crate) fn frames(self, at: StackFrame) -> impl Iterator<Item = StackFrame> {
+        let inlined = self.detail.inlined.iter().map(|it| (it.name, it.line, true));
+        let functions = inlined.chain([(self.name.text(), self.detail.line, false)]);
+        functions.map(move |(name, line, is_inlined)| StackFrame {
+            function: text::type_name(name),
+            file: line.map(|it| text::file(it.file)),
+            line: line.map(|it| it.number),
+            is_inlined,
+            ..at.clone()
+        })
+    }
+}
+
+/// What debug information adds to a function's symbol.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Detail {
+    /// Functions of the program, or of a library that it calls: the innermost first.
+    pub(crate) inlined: &'static [Inlined],
+    /// A function of Tokio's with its type parameters, if the symbol lacks them.
+    #[cfg_attr(
+        not(all(feature = "symbols", feature = "tokio")),
+        allow(dead_code, reason = "it names tasks of Tokio")
+    )]
+    pub(crate) typed: Option<&'static str>,
+    /// The line in the function itself, if that is the program's or a library's that it calls.
+    pub(crate) line: Option<Line>,
+}
+
+/// A function that the compiler has put into another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inlined {
+    pub(crate) name: &'static str,
+    pub(crate) line: Option<Line>,
+}
+
+/// A line of a source file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) file: &'static str,
+    pub(crate) number: u32,
 }
 
 /// Called in a forked child, which has no thread that looks up names.
@@ -82,7 +141,7 @@ pub(crate) fn forked() {
 #[cfg(not(feature = "symbols"))]
 #[allow(dead_code, reason = "as with the feature")]
 mod without {
-    use super::{Call, Lookup};
+    use super::{Call, Detail, Lookup};
 
     /// No library is known.
     #[derive(Debug)]
@@ -98,15 +157,10 @@ mod without {
         }
     }
 
-    /// Nothing is added to a symbol.
-    #[derive(Debug)]
-    pub(crate) struct Detail {
-        pub(crate) inlined: &'static [&'static str],
-    }
-
     pub(crate) fn call_at(_: usize) -> Call {
-        let detail = &Detail { inlined: &[] };
-        Call { name: Lookup::Unknown, library: None, detail, is_settled: true }
+        let detail = &Detail { inlined: &[], typed: None, line: None };
+        let (name, library) = (Lookup::Unknown, None);
+        Call { name, library, detail, is_named: true, is_settled: true }
     }
 
     pub(crate) fn want_stack_names() -> bool {
@@ -121,7 +175,7 @@ mod without {
         0
     }
 
-    pub(crate) fn look_up_now() {}
+    pub(crate) fn look_up_all() {}
 
     pub(crate) fn left_out() -> u64 {
         0

@@ -2,9 +2,11 @@
 
 use std::mem;
 
+use memscope_layout::Frame;
+
 use super::{
-    Call, Lookup,
-    detail::{self, Detail},
+    Call, Detail, Lookup,
+    detail::{self, Wanted},
     kept_bytes,
     libraries::{Libraries, Library},
     modules::{self, Loaded, Module},
@@ -22,7 +24,7 @@ const MOST_ADDRESSES: usize = 8_192;
 const MOST_NAME_BYTES: usize = 256 << 10;
 /// The most addresses for which one round reads debug information, and the most bytes of it: some
 /// tens of milliseconds.
-const MOST_DETAILED: usize = 64;
+const MOST_DETAILED: usize = 256;
 const MOST_DEBUG_BYTES: u64 = 8 << 20;
 
 /// A function that was looked up: an address in it, and what is known of it.
@@ -32,7 +34,9 @@ struct Function {
     name: Option<&'static str>,
     /// The library that it is in.
     library: Option<&'static Library>,
-    /// What debug information adds; `None`: it was not read yet.
+    /// What debug information may add.
+    wanted: Wanted,
+    /// What it adds; `None`: it was not read yet.
     detail: Option<&'static Detail>,
 }
 
@@ -76,6 +80,7 @@ pub(crate) fn call_at(address: usize) -> Call {
         name: Lookup::NotLookedUp,
         library: None,
         detail: &detail::NOTHING,
+        is_named: false,
         is_settled: false,
     };
     let Some(functions) = functions() else { return nothing };
@@ -84,9 +89,12 @@ pub(crate) fn call_at(address: usize) -> Call {
             name: function.name.map_or(Lookup::Unknown, Lookup::Known),
             library: function.library,
             detail: function.detail.unwrap_or(&detail::NOTHING),
+            is_named: function.detail.is_some() || function.wanted != Wanted::Names,
             is_settled: function.detail.is_some(),
         },
-        None if is_full() => Call { name: Lookup::Unknown, is_settled: true, ..nothing },
+        None if is_full() => {
+            Call { name: Lookup::Unknown, is_named: true, is_settled: true, ..nothing }
+        }
         None => nothing,
     }
 }
@@ -111,25 +119,33 @@ pub(crate) fn left_out() -> u64 {
     LEFT_OUT.load(Ordering::Relaxed)
 }
 
-/// Looks up the addresses that were not looked up yet, now and on this thread. Then it reads debug
-/// information of the first of those whose symbol does not name the program's code.
+/// Looks up the addresses that were not looked up yet, now and on this thread.
 ///
 /// Does nothing in a forked child of a process with other threads: one of them may have held the
 /// lock of the loader, which no thread releases any more. Does nothing if memory is short.
 pub(crate) fn resolve(addresses: &[usize]) {
+    with_names(|names| names.look_up(addresses));
+}
+
+/// Reads debug information of some of these addresses, which were looked up: first of those whose
+/// symbol does not name the program's code. Returns whether it told something, and may tell more
+/// the next time. Does nothing where [`resolve`] does nothing.
+pub(super) fn explain(addresses: &[usize]) -> bool {
+    with_names(|names| names.add_details(addresses)).unwrap_or(false)
+}
+
+fn with_names<R>(work: impl FnOnce(&mut Names) -> Option<R>) -> Option<R> {
     if fork::may_have_foreign_locks() {
-        return;
+        return None;
     }
     exempt(|| {
         let _work = own_work::work();
-        let Some(mut names) = NAMES.lock_for_a_while() else { return };
+        let mut names = NAMES.lock_for_a_while()?;
         LOOKUPS.fetch_add(1, Ordering::Relaxed);
-        if !reserve::is_short() {
-            names.look_up(addresses);
-            names.add_details(addresses);
-        }
+        let result = if reserve::is_short() { None } else { work(&mut names) };
         LOOKUPS.fetch_sub(1, Ordering::Relaxed);
-    });
+        result
+    })
 }
 
 /// Called in a forked child: returns whether another thread of the parent was looking up names. It
@@ -172,6 +188,7 @@ impl Names {
             address: *address,
             name: None,
             library: None,
+            wanted: Wanted::Nothing,
             detail: None,
         };
         next.extend(new.iter().map(unknown));
@@ -179,8 +196,9 @@ impl Names {
             self.name_module(module, next.get_mut(first..)?);
         }
         for function in next.get_mut(first..)? {
-            let is_own = function.library.is_none();
-            if !function.name.is_some_and(|name| is_own && detail::is_wanted(name)) {
+            let name = function.name.filter(|_| function.library.is_none());
+            function.wanted = name.map_or(Wanted::Nothing, Wanted::of);
+            if function.wanted == Wanted::Nothing {
                 function.detail = Some(&detail::NOTHING);
             }
         }
@@ -233,21 +251,25 @@ impl Names {
     }
 
     /// Reads debug information of the program for the first addresses that it was not read for.
-    /// Those whose units are too many wait for the next time.
-    fn add_details(&mut self, addresses: &[usize]) -> Option<()> {
+    /// Those whose units are too many wait for the next time. Returns whether some wait.
+    fn add_details(&mut self, addresses: &[usize]) -> Option<bool> {
         let mut wanted: Vec<(u64, usize, &'static str)> = reserve::list(MOST_DETAILED)?;
+        let mut is_more = false;
         let loaded = modules::loaded();
         let program = loaded.modules.first().filter(|it| it.is_program())?;
         {
             let functions = FUNCTIONS.lock();
-            for &address in addresses {
-                let function = position(&functions, address).ok().and_then(|at| functions.get(at));
-                let function = function.filter(|it| it.detail.is_none());
-                let name = function.and_then(|it| it.name);
-                if let (Some(name), Some(there)) = (name, program.file_address(address))
-                    && wanted.len() < MOST_DETAILED
-                {
-                    wanted.push((there, address, name));
+            let found = |&address| functions.get(position(&functions, address).ok()?);
+            let unread = addresses.iter().filter_map(found).filter(|it| it.detail.is_none());
+            for first in [Wanted::Names, Wanted::Lines] {
+                for function in unread.clone().filter(|it| it.wanted == first) {
+                    let there = program.file_address(function.address);
+                    if let Some((name, there)) = function.name.zip(there) {
+                        is_more |= wanted.len() == MOST_DETAILED;
+                        if !is_more {
+                            wanted.push((there, function.address, name));
+                        }
+                    }
                 }
             }
         }
@@ -259,9 +281,9 @@ impl Names {
         let mut there: Vec<u64> = reserve::list(wanted.len())?;
         there.extend(wanted.iter().map(|it| it.0));
         let mut found: Vec<(usize, &'static Detail)> = reserve::list(wanted.len())?;
-        let add = |index: usize, functions: &[String]| {
+        let add = |index: usize, frames: &[Frame]| {
             if let Some((_, address, name)) = wanted.get(index) {
-                found.push((*address, Detail::of(name, functions, |name| self.keep(name))));
+                found.push((*address, Detail::of(name, frames, |text| self.keep(text))));
             }
         };
         let read = program.open().map(|file| file.find_inlined(&there, MOST_DEBUG_BYTES, add));
@@ -270,6 +292,7 @@ impl Names {
             found.clear();
             found.extend(wanted.iter().map(|it| (it.1, &detail::NOTHING)));
         }
+        is_more |= found.len() < wanted.len();
         let mut functions = FUNCTIONS.lock();
         // NOTE: by reference. The list is given back when the lock is not held any more.
         for (address, detail) in &found {
@@ -279,10 +302,10 @@ impl Names {
                 function.detail = Some(detail);
             }
         }
-        Some(())
+        Some(is_more && !found.is_empty())
     }
 
-    /// Keeps a name, each once. Returns `None` if there is no room for it.
+    /// Keeps a name or a path, each once. Returns `None` if there is no room for it.
     fn keep(&mut self, name: &str) -> Option<&'static str> {
         let at = match self.kept.binary_search(&name) {
             Ok(at) => return self.kept.get(at).copied(),

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "tokio")]
 use super::task_names;
+use std::time::{Duration, Instant};
+
 use super::{names, stack_names, thread};
 #[cfg(feature = "tokio")]
 use crate::alloc::unannotated;
@@ -52,13 +54,24 @@ pub(crate) fn wait_for_names() -> u64 {
     want_if_waiting()
 }
 
-/// Looks up what the sources ask for, now and on this thread.
-pub(crate) fn look_up_now() {
+/// How long a report that has no next one waits for names and lines.
+const LONGEST: Duration = Duration::from_millis(300);
+
+/// Looks up all that the sources ask for, now and on this thread, if it takes no longer than
+/// [`LONGEST`].
+pub(crate) fn look_up_all() {
+    let begun = Instant::now();
+    while look_up_now() && begun.elapsed() < LONGEST {}
+}
+
+/// Looks up what the sources ask for, now and on this thread. Returns whether it told something,
+/// and may tell more the next time.
+pub(crate) fn look_up_now() -> bool {
     /// One round at a time.
     static ROUND: Lock<()> = Lock::new((), fork_lock::as_it_is);
 
     if fork::may_have_foreign_locks() {
-        return;
+        return false;
     }
     exempt(|| {
         let _work = own_work::work();
@@ -66,15 +79,17 @@ pub(crate) fn look_up_now() {
         #[cfg(feature = "tokio")]
         unannotated::observe();
         if waiting() == 0 && !stack_names::is_waiting() {
-            return;
+            return false;
         }
-        let Some(_round) = ROUND.lock_for_a_while() else { return };
+        let Some(_round) = ROUND.lock_for_a_while() else { return false };
         let mut addresses = Vec::new();
         for source in SOURCES {
             source(&mut addresses);
         }
         names::resolve(&addresses);
+        let is_more = names::explain(&addresses);
         #[cfg(feature = "tokio")]
         task_names::name_waiting();
-    });
+        is_more
+    })
 }

@@ -37,7 +37,7 @@ pub(super) fn addresses(into: &mut Vec<usize>) {
     }
     stack_trace::each_waiting(|call| {
         for address in [Some(call.address), call.callee].into_iter().flatten() {
-            if !call_at(address).is_settled {
+            if !call_at(address).is_named {
                 reserve::push(into, address);
             }
         }
@@ -55,12 +55,12 @@ pub(super) fn name_waiting() {
         for Call { address, callee } in calls {
             let place = call_at(address);
             let callee = callee.map(call_at);
-            if !place.is_settled || callee.is_some_and(|callee| !callee.is_settled) {
+            if !place.is_named || callee.is_some_and(|callee| !callee.is_named) {
                 return Named::NotYet;
             }
             let Some(own) = function_in(&place) else { continue };
             let mut callee = callee.as_ref().and_then(function_in);
-            for name in place.detail.inlined.iter().copied().chain([own]) {
+            for name in place.detail.inlined.iter().map(|it| it.name).chain([own]) {
                 if reserve::grow(&mut callees) && reserve::push(&mut names, name) {
                     callees.push(callee);
                     // What encloses it calls no other.
@@ -82,7 +82,7 @@ fn name_types() {
     let mut untyped: Vec<&'static CellType> = Vec::new();
     for kind in cells::without_symbol() {
         let call = call_at(kind.poll());
-        if !call.is_settled {
+        if !call.is_named {
             continue;
         }
         match function_in(&call) {

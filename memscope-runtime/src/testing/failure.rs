@@ -66,7 +66,7 @@ fn snapshot() -> MemorySnapshot {
         if snapshot.stack_names_pending() == 0 {
             break;
         }
-        symbols::look_up_now();
+        symbols::look_up_all();
         snapshot = get_memory_snapshot();
     }
     snapshot

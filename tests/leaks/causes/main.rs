@@ -46,7 +46,7 @@ pub(crate) struct Fault {
     pub(crate) kinds: &'static [LeakKind],
     /// The end of the site's name.
     pub(crate) site: &'static str,
-    /// Where its code is: a finding names code in it, or none.
+    /// The function that its code is in: a finding names it, and a line in it, or no code.
     pub(crate) code: &'static str,
     /// One of these: a cell of an annotated task does not tell what keeps it.
     pub(crate) causes: &'static [LeakCause],
@@ -155,7 +155,7 @@ impl<'s> Outcome<'s> {
                 && leak.place.name.ends_with(fault.site)
                 && fault.causes.contains(&leak.cause)
                 && leak.fix.contains(fault.cure)
-                && leak.allocated_at.as_ref().is_none_or(|code| code.contains(fault.code))
+                && leak.allocated_at.as_ref().is_none_or(|code| has_line_of(code, fault.code))
                 && (self.mode != Mode::Held || is_held_as(fault, leak))
         })
     }
@@ -170,6 +170,20 @@ impl<'s> Outcome<'s> {
     fn is_right(&self) -> bool {
         self.others() == 0 && self.service.fault.is_some() == self.found().is_some()
     }
+}
+
+/// Whether the code of a finding is this function of `sick.rs`, at a line in it.
+fn has_line_of(code: &str, function: &str) -> bool {
+    let source = include_str!("sick.rs").lines().zip(1u32..);
+    let start = format!("fn {}(", function.rsplit("::").next().expect("a name"));
+    let lines: Vec<u32> = source
+        .skip_while(|(text, _)| !text.trim_start_matches("async ").starts_with(&start))
+        .take_while(|(text, _)| *text != "}")
+        .map(|(_, line)| line)
+        .collect();
+    let named = code.split(" in ").filter(|it| it.contains(function));
+    let mut places = named.filter_map(|it| it.split_once("sick.rs:")?.1.split(')').next());
+    places.any(|line| lines.contains(&line.parse().expect("a line")))
 }
 
 fn is_held_as(fault: &Fault, leak: &Leak) -> bool {
@@ -215,7 +229,7 @@ fn table(results: &[Outcome<'_>]) -> String {
     rows.push(String::new());
     rows.push(format!(
         "{} runs, {sick} of them sick: {led} led to the site and the cure, {named} of them to the \
-         function that allocates, {wrong} findings are wrong.",
+         function and the line that allocate, {wrong} findings are wrong.",
         results.len()
     ));
     rows.join("\n")

@@ -10,7 +10,7 @@ use crate::{
     accounting::{Site, stacks},
     model::{HeapGraph, HeapStep, HeldBy, RootKind, StackFrame, TaskId, Unreachable, symbol, text},
     picture::{Asker, END, Refused, START},
-    symbols::{self, Lookup},
+    symbols::{self, Call},
 };
 #[cfg(all(feature = "layout", feature = "tokio"))]
 use crate::{alloc::cells::HeaderWords, await_points::layouts};
@@ -304,19 +304,14 @@ fn frames(stack: u64) -> Vec<StackFrame> {
     // A return address is behind its call.
     let calls: Vec<usize> = addresses.iter().map(|address| address.saturating_sub(1)).collect();
     symbols::resolve(&calls);
-    let name = |call: &usize| match symbols::call_at(*call).name {
-        Lookup::Known(name) => name,
-        Lookup::Unknown | Lookup::NotLookedUp => "",
-    };
-    let names: Vec<&'static str> = calls.iter().map(name).collect();
-    let first = symbol::allocator_calls(&names);
-    let shown = calls.iter().zip(names).skip(first).take(MOST_FRAMES);
-    let row = |(address, name): (&usize, &'static str)| StackFrame {
-        function: name.into(),
-        address: *address as u64,
-        ..StackFrame::default()
-    };
-    shown.map(row).collect()
+    let calls: Vec<(usize, Call)> =
+        calls.into_iter().map(|address| (address, symbols::call_at(address))).collect();
+    let names: Vec<_> = calls.iter().map(|call| call.1.name.text()).collect();
+    let shown = calls.iter().skip(symbol::allocator_calls(&names)).take(MOST_FRAMES);
+    let frames = shown.flat_map(|&(address, call)| {
+        call.frames(StackFrame { address: address as u64, ..StackFrame::default() })
+    });
+    frames.collect()
 }
 
 #[cfg(test)]

@@ -295,13 +295,13 @@ fn read(occasion: Occasion) -> MemorySnapshot {
     // The other reports are written by a thread that is to go on with its own work.
     if matches!(occasion, Occasion::Exit | Occasion::Periodic | Occasion::Guard) {
         for _ in 1..MOST_LOOK_UPS {
-            symbols::look_up_now();
+            symbols::look_up_all();
             let snapshot = for_memscope(Asked::Yes);
             if !snapshot.lacks_names() {
                 return snapshot;
             }
         }
-        symbols::look_up_now();
+        symbols::look_up_all();
     }
     // A signal may have interrupted the allocator.
     for_memscope(if occasion == Occasion::Signal { Asked::No } else { Asked::Yes })

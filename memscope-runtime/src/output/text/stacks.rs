@@ -84,10 +84,13 @@ impl MemorySnapshot {
         }
         match self.stack_names_pending() {
             0 => {}
-            1 => writeln!(f, "the name of 1 function is being looked up; the next report has it")?,
+            1 => writeln!(
+                f,
+                "the name or line of 1 call is being looked up; the next report has it"
+            )?,
             pending => writeln!(
                 f,
-                "the names of {} functions are being looked up; the next report has them",
+                "the names or lines of {} calls are being looked up; the next report has them",
                 count(pending)
             )?,
         }
@@ -307,7 +310,7 @@ STACK         LIVE     ±  SAMPLES    ALLOCATED  SITE            CODE
    $1    ≈ 8.0 MiB   few        4    ≈ 8.0 MiB  (no task)       shop::log::push ← shop::main ← … 1 library frame
    $2    ≈ 3.0 MiB   few        1    ≈ 4.0 MiB  GET /orders #7  … 1 library frame ← shop::read ← … 1 library frame
    $3            ·     ·        ·   ≈ 64.0 MiB  (no task)       shop::churn ← … 1 library frame
-the names of 2 functions are being looked up; the next report has them
+the names or lines of 2 calls are being looked up; the next report has them
 ";
         assert_eq!(section(&shown), expected, "\n{shown}");
     }
@@ -319,7 +322,7 @@ the names of 2 functions are being looked up; the next report has them
             report(&json!({ "stacks": stacks, "stack_names_pending": pending })).to_string()
         };
         let shown = of(json!([unnamed]), 2);
-        let expected = "where the code allocates: the names of 2 functions are being looked up; the \
+        let expected = "where the code allocates: the names or lines of 2 calls are being looked up; the \
                         next report has them\n";
         assert_eq!(section(&shown), expected, "{shown}");
         let mut both = stacks();

@@ -9,10 +9,10 @@ use std::{
 use crate::{
     accounting::{UNNAMED, UNTRACKED, stacks::StackReading},
     await_points::image,
-    model::{Library, SiteProfile, StackFrame, StackProfile, TaskId, TrendPoint, symbol, text},
+    model::{Library, SiteProfile, StackFrame, StackProfile, TaskId, TrendPoint, symbol},
     primitives::{MapByIndex, reserve},
     snapshot::capture::Reading,
-    symbols::{self, Call, Lookup},
+    symbols::{self, Call},
 };
 
 /// The most rows. A program has some thousands of stacks, and the largest are those that matter.
@@ -118,10 +118,7 @@ fn row(
     let calls = stack.frames.iter().map(|address| address.saturating_sub(1));
     let calls = calls.map(|address| (address, symbols::call_at(address)));
     let calls: Vec<(usize, Call)> = calls.collect();
-    let names = calls.iter().map(|call| match call.1.name {
-        Lookup::Known(name) => name,
-        Lookup::NotLookedUp | Lookup::Unknown => "",
-    });
+    let names = calls.iter().map(|call| call.1.name.text());
     let names: Vec<_> = names.take(symbol::MOST_ALLOCATOR_CALLS).collect();
     let calls = calls.get(symbol::allocator_calls(&names)..).unwrap_or_default();
     let inlined = calls.iter().map(|call| call.1.detail.inlined.len()).sum::<usize>();
@@ -138,22 +135,12 @@ fn row(
             let build_id = library.build_id.map(str::to_owned);
             reserve::push(libraries, Library { path: library.path.to_owned(), build_id });
         }
-        let frame = StackFrame {
-            function: match call.name {
-                Lookup::Known(name) => text::type_name(name),
-                Lookup::NotLookedUp | Lookup::Unknown => "".into(),
-            },
+        frames.extend(call.frames(StackFrame {
             address: address as u64,
             offset: of_library.or_else(|| image::offset_of(address)),
             library: library.map(|it| it.path.into()),
             ..StackFrame::default()
-        };
-        frames.extend(call.detail.inlined.iter().map(|name| StackFrame {
-            function: text::type_name(name),
-            is_inlined: true,
-            ..frame.clone()
         }));
-        frames.push(frame);
     }
     Some(StackProfile {
         frames,
