@@ -88,7 +88,8 @@ fn rows_line_up(text: &str, first: &str) -> usize {
     let mut lines = text.lines().skip_while(|line| !line.trim_start().starts_with(first));
     let Some(head) = lines.next() else { return 0 };
     let headings = headings(head);
-    let rows = lines.take_while(|line| !line.is_empty() && !line.starts_with("… and "));
+    let is_note = |line: &str| ["… and ", "lines: "].iter().any(|it| line.starts_with(it));
+    let rows = lines.take_while(|line| !line.is_empty() && !is_note(line));
     // The calls of each stack follow in the long form.
     let is_call_list = |line: &str| first == "STACK" && line == "$0";
     let rows = rows.take_while(|line| !is_call_list(line));

@@ -21,6 +21,7 @@ mod shared_owners;
 mod sites;
 #[cfg(feature = "report-file")]
 mod selected;
+mod stack_notes;
 mod stacks;
 mod tasks;
 mod task_dump;

@@ -82,18 +82,7 @@ impl MemorySnapshot {
             write!(f, "{table}")?;
             self.more_stacks(f, shown)?;
         }
-        match self.stack_names_pending() {
-            0 => {}
-            1 => writeln!(
-                f,
-                "the name or line of 1 call is being looked up; the next report has it"
-            )?,
-            pending => writeln!(
-                f,
-                "the names or lines of {} calls are being looked up; the next report has them",
-                count(pending)
-            )?,
-        }
+        self.stack_notes(f)?;
         if is_long {
             for (number, stack) in self.stacks().iter().enumerate() {
                 writeln!(f, "${number}")?;
