@@ -105,7 +105,7 @@ impl fmt::Display for Backlog {
             "{}: ≈ {} in channels ({samples}), sent at {}; {}",
             name(&self.from, "(outside every task)"),
             HumanBytes(self.channel_bytes),
-            cell(&self.sent_at, 200),
+            cell(&self.sent_at, 300),
             match &self.to {
                 Some(to) => format!("received by {}", at(to)),
                 None => "no other site has freed any of it yet".to_owned(),

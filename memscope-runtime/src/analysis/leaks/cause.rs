@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::code::{SPAWNS, code};
+use super::code::{Code as Allocating, Codes, SPAWNS, Share};
 use crate::model::{StackFrame, StackProfile, symbol::Code};
 
 /// What keeps the bytes of a finding, as far as it is known. The usual cure depends on it.
@@ -47,6 +47,11 @@ const LEAST_SAMPLES: u64 = 2;
 /// … or be so many times as large as the bytes between two samples.
 const SURELY_SAMPLED: u64 = 4;
 
+/// So many samples say something about the bytes of some code.
+const FIRM_SAMPLES: u64 = 4;
+/// Code that has this part of the bytes is named beside the largest.
+const FAIR_SHARE: u64 = 4;
+
 /// What the stacks of some bytes have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clue {
@@ -65,6 +70,8 @@ pub(super) struct Clue {
     pub(super) all_bytes: u64,
     /// The samples of that code.
     pub(super) samples: u64,
+    /// Other code that has a fair share: the text, its bytes and samples.
+    pub(super) other: Option<(String, u64, u64)>,
 }
 
 /// The bytes of a call stack that count.
@@ -99,9 +106,8 @@ impl Clue {
         whole: u64,
     ) -> Option<Self> {
         let mut causes: Vec<(LeakCause, u64, u64, String)> = Vec::new();
-        let mut codes: Vec<(String, u64, u64)> = Vec::new();
+        let (mut codes, mut sent) = (Codes::default(), Codes::default());
         let mut all_bytes = 0_u64;
-        let mut sent: Vec<(String, u64)> = Vec::new();
         let stacks = stacks.filter(|part| part.live_bytes != 0 && part.live_samples != 0);
         for Part { stack, live_bytes, live_samples } in stacks {
             all_bytes = all_bytes.saturating_add(live_bytes);
@@ -113,23 +119,19 @@ impl Clue {
             } else {
                 causes.push((cause, live_bytes, live_samples, by));
             }
-            let Some(code) = code(&stack.frames) else { continue };
+            let Some(code) = Allocating::of(&stack.frames) else { continue };
             if is_sent(stack) {
-                match sent.iter_mut().find(|it| it.0 == code) {
-                    Some((_, samples)) => *samples = samples.saturating_add(live_samples),
-                    None => sent.push((code.clone(), live_samples)),
-                }
+                sent.add(code.clone(), live_bytes, live_samples);
             }
-            if let Some((_, bytes, samples)) = codes.iter_mut().find(|it| it.0 == code) {
-                *bytes = bytes.saturating_add(live_bytes);
-                *samples = samples.saturating_add(live_samples);
-            } else {
-                codes.push((code, live_bytes, live_samples));
-            }
+            codes.add(code, live_bytes, live_samples);
         }
         let all_bytes = all_bytes.max(whole);
-        let largest = codes.into_iter().max_by_key(|it| it.1);
-        let (code, code_bytes, samples) = largest.filter(|it| it.1 >= whole / 2)?;
+        let mut codes = codes.largest_first().into_iter();
+        let largest = codes.next().filter(|it| it.bytes >= whole / 2)?;
+        let is_fair = |it: &Share| {
+            it.bytes >= all_bytes / FAIR_SHARE && it.samples >= FIRM_SAMPLES && whole == 0
+        };
+        let other = codes.next().filter(is_fair);
         let most = causes.into_iter().max_by_key(|it| it.1);
         let (cause, by, cause_samples) = most
             .filter(|(_, bytes, samples, _)| {
@@ -138,14 +140,24 @@ impl Clue {
                 *bytes >= all_bytes / 2 && (*samples >= LEAST_SAMPLES || is_large)
             })
             .map_or_else(Default::default, |(cause, _, samples, by)| (cause, by, samples));
-        let sent = sent.into_iter().max_by_key(|it| it.1);
-        let sends = sent.filter(|it| it.1 >= LEAST_SAMPLES).map(|it| it.0);
-        Some(Self { cause, by, cause_samples, sends, code, code_bytes, all_bytes, samples })
+        let sent = sent.largest_first().into_iter().next();
+        let sends = sent.filter(|it| it.samples >= LEAST_SAMPLES).map(|it| it.to_string());
+        Some(Self {
+            cause,
+            by,
+            cause_samples,
+            sends,
+            code: largest.to_string(),
+            code_bytes: largest.bytes,
+            all_bytes,
+            samples: largest.samples,
+            other: other.map(|it| (it.to_string(), it.bytes, it.samples)),
+        })
     }
 
     /// Whether so many samples of the code say anything about its bytes.
     pub(super) fn is_firm(&self) -> bool {
-        self.samples >= 4
+        self.samples >= FIRM_SAMPLES
     }
 
     /// Whether the code spawns tasks: the bytes are Tokio's cells.
@@ -279,7 +291,7 @@ fn last_two(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::wording::allocated_at, *};
     use crate::model::TrendPoint;
 
     fn stack(functions: &[&str], samples: u64) -> StackProfile {
@@ -320,6 +332,25 @@ mod tests {
         assert_eq!(since(None), (LeakCause::Map, 40, 48, 40));
         assert_eq!(since(Some(60)), (LeakCause::List, 6, 6, 6), "the last point before then");
         assert_eq!(since(Some(0)), (LeakCause::Map, 32, 40, 32));
+    }
+
+    #[test]
+    fn code_with_a_fair_share_is_named_beside_the_largest() {
+        let told = |page: u64, log: u64| {
+            let clue = clue(&[stack(&["app::page"], page), stack(&["app::log"], log)]);
+            allocated_at(&clue.expect("named")).expect("code")
+        };
+        assert_eq!(
+            told(6, 4),
+            "`app::page`, ≈ 60 % by 6 samples, and at `app::log`, ≈ 40 % by 4 samples"
+        );
+        assert_eq!(told(6, 3), "`app::page`, ≈ 66 % by 6 samples", "too few samples");
+        assert_eq!(told(40, 10), "`app::page`, ≈ 80 % by 40 samples", "a small share");
+        assert_eq!(told(3, 2), "`app::page`, by 3 samples");
+        // Where stacks are missing, others may have more.
+        let stacks = [stack(&["app::page"], 6), stack(&["app::log"], 4)];
+        let parts = stacks.iter().map(|stack| Part::since(stack, None));
+        assert_eq!(Clue::of(parts, 2 << 20, 10 << 20).expect("named").other, None);
     }
 
     #[test]

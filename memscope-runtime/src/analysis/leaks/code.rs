@@ -1,49 +1,119 @@
-//! The functions that a finding names as the code that allocates or spawns.
+//! The functions that a finding names as the code that allocates or spawns, and their lines.
+
+use std::{cmp::Reverse, fmt};
 
 use crate::{
-    analysis::stacks::{Fold, fold},
+    analysis::stacks::{Fold, Place, fold},
     model::{StackFrame, StackProfile, human::path_end, symbol::owner},
+    primitives::order,
 };
 
 /// Functions of a stack that a finding shows.
 const SHOWN_FUNCTIONS: usize = 2;
 const FUNCTION_COLUMNS: usize = 48;
+const FILE_COLUMNS: usize = 40;
 
 /// Parts of the names of Tokio's functions that make a task's cell.
 pub(super) const SPAWNS: [&str; 3] =
     ["::task::core::Cell", "tokio::task::spawn", "::scheduler::Handle::spawn"];
 
-/// The program's functions that spawn, if the bytes of a stack are cells of Tokio's.
-pub(super) fn spawning_code(stack: &StackProfile) -> Option<String> {
-    let spawns = |frame: &StackFrame| SPAWNS.iter().any(|words| frame.function.contains(words));
-    let outermost = stack.frames.iter().rposition(spawns)?;
-    code(&stack.frames[outermost + 1..])
+/// The innermost functions of a stack, and the program's own if these are all of libraries. The
+/// crate of the outermost function is the program's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Code(Vec<Function>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Function {
+    name: String,
+    place: Option<Place>,
 }
 
-/// The innermost functions of a stack, and the program's own if these are all of libraries; `None`
-/// if no name is known. The crate of the outermost function is the program's.
-pub(super) fn code(frames: &[StackFrame]) -> Option<String> {
-    let functions = fold(frames, usize::MAX).into_iter().filter_map(|fold| match fold {
-        Fold::Function(name, place) if !is_address(&name) => Some((name, place)),
-        _ => None,
-    });
-    let mut functions: Vec<_> = functions.collect();
-    // A closure and the function around it have one name.
-    functions.dedup();
-    let own = owner(&functions.last()?.0);
-    let first_own = functions.iter().position(|(name, _)| owner(name) == own);
-    let shown = functions
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| *at < SHOWN_FUNCTIONS || Some(*at) == first_own);
-    let shown = shown.map(|(_, (name, place))| {
-        let name = path_end(name, FUNCTION_COLUMNS);
-        match place {
-            Some((file, line)) => format!("`{name}` ({}:{line})", path_end(file, 40)),
-            None => format!("`{name}`"),
+impl Code {
+    /// Returns `None` if no name is known.
+    pub(super) fn of(frames: &[StackFrame]) -> Option<Self> {
+        let functions = fold(frames, usize::MAX).into_iter().filter_map(|fold| match fold {
+            Fold::Function(name, place) if !is_address(&name) => Some(Function { name, place }),
+            _ => None,
+        });
+        let mut functions: Vec<Function> = functions.collect();
+        // A closure and the function around it have one name.
+        functions.dedup_by(|outer, inner| outer.name == inner.name);
+        let own = owner(&functions.last()?.name);
+        let first_own = functions.iter().position(|it| owner(&it.name) == own);
+        let shown = functions
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| *at < SHOWN_FUNCTIONS || Some(*at) == first_own);
+        Some(Self(shown.map(|(_, it)| it.clone()).collect()))
+    }
+
+    /// The program's functions that spawn, if the bytes of a stack are cells of Tokio's.
+    pub(super) fn spawning(stack: &StackProfile) -> Option<Self> {
+        let spawns = |frame: &StackFrame| SPAWNS.iter().any(|words| frame.function.contains(words));
+        let outermost = stack.frames.iter().rposition(spawns)?;
+        Self::of(&stack.frames[outermost + 1..])
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|it| &*it.name)
+    }
+
+    /// Whether a finding that says `allocated_at` is of these functions, at whatever lines.
+    pub(super) fn is_of(&self, allocated_at: &str) -> bool {
+        let shown = |name| format!("`{}`", path_end(name, FUNCTION_COLUMNS));
+        self.names().all(|name| allocated_at.contains(&shown(name)))
+    }
+}
+
+/// The code of some stacks, each once by its functions.
+#[derive(Debug, Default)]
+pub(super) struct Codes(Vec<Share>);
+
+/// What the stacks of the same functions have.
+#[derive(Debug)]
+pub(super) struct Share {
+    pub(super) bytes: u64,
+    pub(super) samples: u64,
+    /// Their bytes by lines.
+    lines: Vec<(Code, u64)>,
+}
+
+impl Codes {
+    pub(super) fn add(&mut self, code: Code, bytes: u64, samples: u64) {
+        let is_same = |share: &Share| share.lines.iter().all(|it| it.0.names().eq(code.names()));
+        let Some(share) = self.0.iter_mut().find(|share| is_same(share)) else {
+            return self.0.push(Share { bytes, samples, lines: vec![(code, bytes)] });
+        };
+        share.bytes = share.bytes.saturating_add(bytes);
+        share.samples = share.samples.saturating_add(samples);
+        match share.lines.iter_mut().find(|it| it.0 == code) {
+            Some((_, sum)) => *sum = sum.saturating_add(bytes),
+            None => share.lines.push((code, bytes)),
         }
-    });
-    Some(shown.collect::<Vec<_>>().join(" in "))
+    }
+
+    /// The most bytes first.
+    pub(super) fn largest_first(mut self) -> Vec<Share> {
+        order::by_key(&mut self.0, |it| Reverse(it.bytes));
+        self.0
+    }
+}
+
+/// `inner` (src/a.rs:7) in `outer` (src/a.rs:9): the lines are those of most bytes.
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((most, _)) = self.lines.iter().max_by_key(|it| it.1) else { return Ok(()) };
+        for (at, function) in most.0.iter().enumerate() {
+            let before = if at == 0 { "" } else { " in " };
+            write!(f, "{before}`{}`", path_end(&function.name, FUNCTION_COLUMNS))?;
+            if let Some((file, line)) = &function.place {
+                let is_other = |it: &(Code, u64)| it.0.0.get(at) != Some(function);
+                let others = if self.lines.iter().any(is_other) { ", among others" } else { "" };
+                write!(f, " ({}:{line}{others})", path_end(file, FILE_COLUMNS))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn is_address(name: &str) -> bool {
@@ -61,7 +131,8 @@ mod tests {
                 function: (*function).to_owned().into(),
                 ..StackFrame::default()
             });
-            code(&frames.collect::<Vec<_>>())
+            let code = Code::of(&frames.collect::<Vec<_>>())?;
+            Some(told([(code, 1)]))
         };
         let buffer = ["bytes::BytesMut::reserve_inner", "bytes::BytesMut::reserve"];
         let calls =
@@ -81,5 +152,67 @@ mod tests {
             Some("`tokio::Block::new` in `app::serve`")
         );
         assert_eq!(named(&["std::thread::spawn"]), None);
+    }
+
+    fn told(parts: impl IntoIterator<Item = (Code, u64)>) -> String {
+        let mut codes = Codes::default();
+        for (code, bytes) in parts {
+            codes.add(code, bytes, 1);
+        }
+        codes.largest_first()[0].to_string()
+    }
+
+    fn at(lines: [(&str, Option<u32>); 2]) -> Code {
+        let frames = lines.map(|(function, line)| StackFrame {
+            function: function.to_owned().into(),
+            file: line.map(|_| "src/a.rs".into()),
+            line,
+            ..StackFrame::default()
+        });
+        Code::of(&frames).expect("names")
+    }
+
+    #[test]
+    fn code_of_the_same_functions_is_one_and_has_the_lines_of_most_bytes() {
+        let one = |line| at([("app::fill", Some(line)), ("app::serve", Some(40))]);
+        assert_eq!(
+            told([(one(7), 1), (one(7), 2)]),
+            "`app::fill` (src/a.rs:7) in `app::serve` (src/a.rs:40)"
+        );
+        let several = "`app::fill` (src/a.rs:9, among others) in `app::serve` (src/a.rs:40)";
+        assert_eq!(told([(one(7), 3), (one(9), 2), (one(9), 2)]), several);
+        let other = at([("app::drain", Some(7)), ("app::serve", Some(40))]);
+        assert_eq!(told([(one(9), 2), (other, 1)]), told([(one(9), 1)]));
+        let unknown = at([("app::fill", None), ("app::serve", None)]);
+        assert_eq!(
+            told([(one(7), 2), (unknown.clone(), 1)]),
+            "`app::fill` (src/a.rs:7, among others) in `app::serve` (src/a.rs:40, among others)"
+        );
+        assert_eq!(told([(unknown, 1)]), "`app::fill` in `app::serve`");
+    }
+
+    #[test]
+    fn a_finding_is_of_the_functions_that_it_names_whatever_the_lines() {
+        let code = at([("app::fill", Some(7)), ("app::serve", None)]);
+        assert!(code.is_of("`app::fill` (src/a.rs:9) in `app::serve` (src/a.rs:1), by 9 samples"));
+        assert!(!code.is_of("`app::fill` (src/a.rs:7), by 9 samples"));
+        assert!(!code.is_of("`app::fill_all` in `app::serve`, by 9 samples"));
+    }
+
+    #[test]
+    fn a_closure_and_the_function_around_it_are_named_once_whatever_is_between_them() {
+        let frames = [
+            ("app::serve::{{closure}}::{{closure}}", 7),
+            ("core::iter::Iterator::map", 1),
+            ("app::serve::{{closure}}", 9),
+        ];
+        let frames = frames.map(|(function, line)| StackFrame {
+            function: function.into(),
+            file: Some("src/a.rs".into()),
+            line: Some(line),
+            ..StackFrame::default()
+        });
+        let code = Code::of(&frames).expect("names");
+        assert_eq!(told([(code, 1)]), "`app::serve` (src/a.rs:7)");
     }
 }

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
     cause::{self, Clue, LeakCause, Part},
-    code::spawning_code,
+    code::{Code, Codes},
     growth::Suspect,
     holder::Held,
     pile::LEAST_PILED,
@@ -171,17 +171,14 @@ impl<'a> Evidence<'a> {
             None => stack.site.is_none(),
         };
         let stacks = self.snapshot.stacks().iter().filter(|stack| stack.live_samples != 0);
-        let mut cells = stacks
-            .filter(is_there)
-            .filter_map(|stack| Some((spawning_code(stack)?, stack.live_samples)));
-        let (code, mut all) = cells.next()?;
-        for (other, samples) in cells {
-            if other != code {
-                return None;
+        let mut codes = Codes::default();
+        for stack in stacks.filter(is_there) {
+            if let Some(code) = Code::spawning(stack) {
+                codes.add(code, stack.live_bytes, stack.live_samples);
             }
-            all = all.saturating_add(samples);
         }
-        Some(format!("{code}, by {}", several(all, "sample", "samples")))
+        let [code] = &codes.largest_first()[..] else { return None };
+        Some(format!("{code}, by {}", several(code.samples, "sample", "samples")))
     }
 
     /// What the live bytes of these stacks have in common, of those that have come since then.

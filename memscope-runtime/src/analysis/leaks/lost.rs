@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     cause::LeakCause,
     certainty::KnownBy,
-    code::code,
+    code::{Code, Codes},
     cure::Case,
     evidence::place_of,
     finding::{Leak, LeakKind, Severity},
@@ -40,8 +40,8 @@ pub(super) fn find(snapshot: &MemorySnapshot, known: &[Leak], options: &LeakOpti
         .collect();
     // What tasks made before they had a name is of the code that a finding names.
     let is_known = |site: &str, lost: &Lost| {
-        let is_of = |finding: Option<&str>| match (code(&lost.stack), finding) {
-            (Some(code), Some(finding)) => finding.starts_with(&code),
+        let is_of = |finding: Option<&str>| match (Code::of(&lost.stack), finding) {
+            (Some(code), Some(finding)) => code.is_of(finding),
             _ => known.len() == 1,
         };
         known.contains_key(site) || site == UNNAMED && known.values().copied().any(is_of)
@@ -67,7 +67,11 @@ pub(super) fn find(snapshot: &MemorySnapshot, known: &[Leak], options: &LeakOpti
             row.map_or_else(|| Place { name: cell(site, 100), file: "".into(), line: 0 }, place_of);
         let is_in_cycles = lost.of_cycles >= lost.bytes / 2;
         let cause = if is_in_cycles { LeakCause::Cycle } else { LeakCause::Lost };
-        let code = code(&lost.stack);
+        let mut codes = Codes::default();
+        if let Some(code) = Code::of(&lost.stack) {
+            codes.add(code, lost.bytes, 1);
+        }
+        let code = codes.largest_first().into_iter().next();
         Leak {
             severity: Severity::of(lost.bytes, whole, None),
             bytes: lost.bytes,

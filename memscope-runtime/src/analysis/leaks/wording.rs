@@ -82,12 +82,17 @@ pub(super) fn allocated_at(clue: &Clue) -> Option<String> {
     if clue.code.is_empty() {
         return None;
     }
-    let samples = several(clue.samples, "sample", "samples");
-    Some(if clue.is_firm() {
-        let share = percent(clue.code_bytes, clue.all_bytes);
-        format!("{}, ≈ {share} by {samples}", clue.code)
-    } else {
-        format!("{}, by {samples}", clue.code)
+    let samples = |samples| several(samples, "sample", "samples");
+    if !clue.is_firm() {
+        return Some(format!("{}, by {}", clue.code, samples(clue.samples)));
+    }
+    let share = |code: &str, bytes: u64, of: u64| {
+        format!("{code}, ≈ {} by {}", percent(bytes, clue.all_bytes), samples(of))
+    };
+    let largest = share(&clue.code, clue.code_bytes, clue.samples);
+    Some(match &clue.other {
+        Some((code, bytes, of)) => format!("{largest}, and at {}", share(code, *bytes, *of)),
+        None => largest,
     })
 }
 

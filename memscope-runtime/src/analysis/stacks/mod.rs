@@ -8,4 +8,4 @@ mod fold;
 pub use changes::StackDiff;
 pub(crate) use changes::stack_diffs;
 pub(crate) use error::bound_bytes;
-pub(crate) use fold::{Fold, fold};
+pub(crate) use fold::{Fold, Place, fold};

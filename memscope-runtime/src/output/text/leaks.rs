@@ -132,7 +132,7 @@ impl fmt::Display for Leak {
         }
         write!(f, "\n        {}", cell(&self.evidence, 900))?;
         if let Some(code) = &self.allocated_at {
-            write!(f, " Allocated at {}.", cell(code, 300))?;
+            write!(f, " Allocated at {}.", cell(code, 600))?;
         }
         if !self.variables.is_empty() {
             let names: Vec<String> =
