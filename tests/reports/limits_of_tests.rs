@@ -54,11 +54,9 @@ fn a_leak_has_its_variable_and_the_line_that_allocated_it() {
     if cfg!(all(target_os = "linux", target_env = "gnu")) {
         assert!(text.contains(" live, ") && text.contains("::fill_cache"), "{text}");
         assert!(text.contains("::keeps_a_cache"), "the caller: {text}");
-        let has_lines = cfg!(feature = "layout");
-        assert_eq!(text.contains("reports/limits_of_tests.rs:30)"), has_lines, "{text}");
-        // The line of the call, where debug information has it.
+        assert!(text.contains("reports/limits_of_tests.rs:30)"), "{text}");
         let call = format!("reports/limits_of_tests.rs:{})\n", line + 1);
-        assert_eq!(format!("{text}\n").contains(&call), has_lines, "{text}");
+        assert!(format!("{text}\n").contains(&call), "the line of the call: {text}");
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{cmp::Reverse, collections::HashSet};
 
-use super::calls::Calls;
 use crate::{
     analysis::stacks::{Fold, fold},
     model::{
@@ -146,13 +145,12 @@ fn add_stacks(
     }
     stacks.sort_by_key(|stack| Reverse(bytes(stack)));
     lines.push(format!("the code that allocates (by samples, one in {})", HumanBytes(interval)));
-    let calls = Calls::of(snapshot);
     for stack in stacks.iter().take(MOST_STACKS) {
         let samples = if holds == Holds::Live { stack.live_samples } else { stack.samples };
         let plural = if samples == 1 { "" } else { "s" };
         let size = HumanBytes(bytes(stack));
         lines.push(format!("  ≈ {size} {word}, {} sample{plural}", count(samples)));
-        lines.extend(functions(&calls.with_lines(&stack.frames)));
+        lines.extend(functions(&stack.frames));
     }
     add_more(lines, stacks.len(), MOST_STACKS);
 }

@@ -24,7 +24,6 @@
 
 pub(crate) mod block_on;
 pub(crate) mod condition;
-mod calls;
 mod failure;
 pub(crate) mod limits;
 mod measured;
