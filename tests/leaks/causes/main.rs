@@ -182,7 +182,7 @@ fn has_line_of(code: &str, function: &str) -> bool {
         .map(|(_, line)| line)
         .collect();
     let named = code.split(" in ").filter(|it| it.contains(function));
-    let mut places = named.filter_map(|it| it.split_once("sick.rs:")?.1.split(')').next());
+    let mut places = named.filter_map(|it| it.split_once("sick.rs:")?.1.split([')', ',']).next());
     places.any(|line| lines.contains(&line.parse().expect("a line")))
 }
 
