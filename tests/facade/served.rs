@@ -6,6 +6,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     process::{Command, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -13,6 +14,8 @@ use std::{
 use memscope_rs::async_memory::MemorySnapshot;
 
 const PROGRAM: &str = "PROGRAM_OF_THE_TEST";
+/// Of a debug build on a busy machine.
+const LONG: Duration = Duration::from_mins(1);
 
 /// The program: a task that memscope is not told of.
 #[test]
@@ -69,12 +72,13 @@ fn one_variable_serves_a_program_that_names_nothing_of_memscope() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("a program");
-    let mut errors = BufReader::new(program.stderr.take().expect("a pipe"));
-    let mut line = String::new();
-    errors.read_line(&mut line).expect("a line");
-    let address = line.trim_end().strip_prefix("memscope: serving at http://");
+    let errors = program.stderr.take().expect("a pipe");
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || BufReader::new(errors).lines().try_for_each(|it| sender.send(it)));
+    let line = lines.recv_timeout(LONG).expect("a line").expect("text");
+    let address = line.strip_prefix("memscope: serving at http://");
     let address = address.and_then(|it| it.strip_suffix('/')).expect(&line);
-    let end = Instant::now() + Duration::from_mins(1);
+    let end = Instant::now() + LONG;
     loop {
         let answer = metrics(address);
         assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("# EOF\n"), "{answer}");
@@ -91,7 +95,7 @@ fn one_variable_serves_a_program_that_names_nothing_of_memscope() {
 
 fn metrics(address: &str) -> String {
     let mut client = TcpStream::connect(address).expect("a connection");
-    client.set_read_timeout(Some(Duration::from_mins(1))).expect("a timeout");
+    client.set_read_timeout(Some(LONG)).expect("a timeout");
     write!(client, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
         .expect("written");
     let mut answer = String::new();

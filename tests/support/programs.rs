@@ -3,16 +3,22 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{BufRead, BufReader, ErrorKind},
+    io::{BufRead, BufReader, ErrorKind, Read},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 /// How long something may take that must come: far longer than it ever does.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long a program may work without a word.
+const LONGEST_SILENCE: Duration = Duration::from_mins(5);
 
 /// A folder of its own, removed with what is in it.
 #[derive(Debug)]
@@ -104,7 +110,42 @@ pub fn started(command: &mut Command) -> Child {
 pub struct Running {
     /// The process.
     pub child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Lines,
+}
+
+/// What a program writes, line by line. A program that hangs does not hang its test.
+#[derive(Debug)]
+pub struct Lines(Receiver<String>);
+
+impl Lines {
+    /// Reads what is written to there, on a thread.
+    pub fn of(pipe: impl Read + Send + 'static) -> Self {
+        let (sender, lines) = mpsc::channel();
+        let read = move || {
+            let lines = BufReader::new(pipe).lines().map_while(Result::ok);
+            for line in lines {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        };
+        thread::spawn(read);
+        Self(lines)
+    }
+
+    /// The next line without blanks at its end; empty at the end of all.
+    ///
+    /// # Panics
+    ///
+    /// When there is none for long.
+    #[track_caller]
+    pub fn next_line(&self) -> String {
+        match self.0.recv_timeout(LONGEST_SILENCE) {
+            Ok(line) => line.trim_end().to_owned(),
+            Err(RecvTimeoutError::Disconnected) => String::new(),
+            Err(RecvTimeoutError::Timeout) => panic!("no line for {LONGEST_SILENCE:?}"),
+        }
+    }
 }
 
 impl Running {
@@ -116,7 +157,7 @@ impl Running {
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
         let mut child = started(command);
-        let lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        let lines = Lines::of(child.stdout.take().expect("a pipe"));
         let mut running = Self { child, lines };
         assert_eq!(running.line(), "ready");
         running
@@ -130,7 +171,7 @@ impl Running {
     #[track_caller]
     pub fn start_or(command: &mut Command, otherwise: &str) -> Option<Self> {
         let mut child = started(command);
-        let lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        let lines = Lines::of(child.stdout.take().expect("a pipe"));
         let mut running = Self { child, lines };
         let line = running.line();
         assert!(line == "ready" || line == otherwise, "{line}");
@@ -141,11 +182,10 @@ impl Running {
     ///
     /// # Panics
     ///
-    /// When it is not text.
+    /// When it prints none for long.
+    #[track_caller]
     pub fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).expect("a line");
-        line.trim_end().to_owned()
+        self.lines.next_line()
     }
 
     /// Sends a signal to it.

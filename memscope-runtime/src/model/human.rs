@@ -4,6 +4,17 @@ use std::fmt;
 
 pub(crate) use super::text::{cell, path_end};
 
+/// The path of a source file on one line of at most `most` columns: `…` and its last folders if it
+/// is too long.
+pub(crate) fn file_end(path: &str, most: usize) -> String {
+    let end = path_end(path, most);
+    let cut = end.strip_prefix('…').filter(|_| !path.starts_with('…'));
+    match cut.and_then(|cut| cut.find('/').map(|at| &cut[at..])) {
+        Some(folders) => format!("…{folders}"),
+        None => end,
+    }
+}
+
 /// Bytes that print in binary units: `512 B`, `1.5 KiB`, `3.0 MiB`.
 ///
 /// ```
@@ -89,5 +100,14 @@ mod tests {
         assert_eq!(cell("exactly 11!", 10), "exactly 1…");
         assert_eq!(path_end("src/main.rs", 20), "src/main.rs");
         assert_eq!(path_end("/home/me/src/main.rs", 12), "…src/main.rs");
+    }
+
+    #[test]
+    fn a_path_that_is_cut_begins_with_a_folder() {
+        assert_eq!(file_end("src/main.rs", 11), "src/main.rs");
+        assert_eq!(file_end("/home/me/src/main.rs", 14), "…/src/main.rs");
+        assert_eq!(file_end("/home/me/src/main.rs", 12), "…/main.rs");
+        assert_eq!(file_end("/home/a_very_long_name.rs", 12), "…ong_name.rs");
+        assert_eq!(file_end("…folder/main.rs", 20), "…folder/main.rs");
     }
 }

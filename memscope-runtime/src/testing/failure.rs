@@ -7,7 +7,7 @@ use crate::{
     model::{
         HumanBytes, SiteProfile, StackFrame, StackProfile, StacksState, TaskId, TaskMemoryProfile,
         VariableProfile,
-        human::{cell, count, path_end},
+        human::{cell, count, file_end, path_end},
     },
     snapshot::{MemorySnapshot, build::get_memory_snapshot},
     symbols,
@@ -166,7 +166,7 @@ fn functions(frames: &[StackFrame]) -> Vec<String> {
         }
         let name = path_end(&name, 60);
         lines.push(match place {
-            Some((file, line)) => format!("    {name} ({}:{line})", path_end(&file, 60)),
+            Some((file, line)) => format!("    {name} ({}:{line})", file_end(&file, 60)),
             None => format!("    {name}"),
         });
     }

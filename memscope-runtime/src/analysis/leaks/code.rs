@@ -4,7 +4,11 @@ use std::{cmp::Reverse, fmt};
 
 use crate::{
     analysis::stacks::{Fold, Place, fold},
-    model::{StackFrame, StackProfile, human::path_end, symbol::owner},
+    model::{
+        StackFrame, StackProfile,
+        human::{file_end, path_end},
+        symbol::owner,
+    },
     primitives::order,
 };
 
@@ -109,7 +113,7 @@ impl fmt::Display for Share {
             if let Some((file, line)) = &function.place {
                 let is_other = |it: &(Code, u64)| it.0.0.get(at) != Some(function);
                 let others = if self.lines.iter().any(is_other) { ", among others" } else { "" };
-                write!(f, " ({}:{line}{others})", path_end(file, FILE_COLUMNS))?;
+                write!(f, " ({}:{line}{others})", file_end(file, FILE_COLUMNS))?;
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::{
     analysis::stacks::{Fold, fold},
     model::{
         HumanBytes, StackFrame, StackProfile, StacksState,
-        human::{cell, count, path_end},
+        human::{cell, count, file_end, path_end},
     },
     primitives::{order, reserve},
     snapshot::{MemorySnapshot, ranking::Ranking},
@@ -218,7 +218,7 @@ pub(super) fn code(frames: &[StackFrame], functions: usize) -> String {
         Fold::Function(name, place) => {
             let name = path_end(&name, FUNCTION_COLUMNS);
             match place {
-                Some((file, line)) => format!("{name} ({}:{line})", path_end(&file, FILE_COLUMNS)),
+                Some((file, line)) => format!("{name} ({}:{line})", file_end(&file, FILE_COLUMNS)),
                 None => name,
             }
         }
