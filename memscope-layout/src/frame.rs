@@ -5,7 +5,7 @@
 pub struct Frame {
     /// The function's name; `None` if the file does not tell it.
     pub function: Option<String>,
-    /// The source file, as the compiler was given it.
+    /// The source file; absolute, unless the compiler was told to shorten it.
     pub file: Option<String>,
     /// The line in it, from 1.
     pub line: Option<u32>,

@@ -63,7 +63,7 @@ fn a_damaged_file_yields_lines_or_an_error() {
             *inlined.borrow_mut() += frames.len();
         };
         // Some are refused.
-        let _ = Symbols::find_inlined_in(&bytes, &addresses, 8 << 20, names);
+        let _ = Symbols::find_frames_in(&bytes, &addresses, 8 << 20, names);
         let _ = Symbols::find_declared_in(&bytes, &statics, 8 << 20, |index, _, line| {
             assert!(line != 0 && index < statics.len());
             *declared.borrow_mut() += 1;

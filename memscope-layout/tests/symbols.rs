@@ -269,7 +269,7 @@ fn inlined(program: &Path, addresses: &[u64], most_bytes: u64) -> Vec<Option<Vec
     let mut found = vec![None; addresses.len()];
     let symbols = Symbols::open(program).unwrap();
     let add = |index: usize, frames: &[Frame]| found[index] = Some(frames.to_vec());
-    symbols.find_inlined(addresses, most_bytes, add).unwrap();
+    symbols.find_frames(addresses, most_bytes, add).unwrap();
     found
 }
 

@@ -83,7 +83,7 @@ fn inlined(path: &str, addresses: &[u64], names: &mut Vec<String>) -> Option<()>
     symbols.loaded();
     let add =
         |_, frames: &[Frame]| names.extend(frames.iter().filter_map(|it| it.function.clone()));
-    symbols.find_inlined(addresses, MOST_DEBUG_BYTES, add).ok()
+    symbols.find_frames(addresses, MOST_DEBUG_BYTES, add).ok()
 }
 
 /// Addresses of functions, from all of the program.

@@ -4,9 +4,9 @@ mod calls;
 #[cfg(feature = "inlined")]
 mod declared;
 mod demangle;
-mod in_common;
 #[cfg(feature = "inlined")]
-mod inlined;
+mod frames;
+mod in_common;
 #[cfg(feature = "inlined")]
 mod lines;
 #[cfg(feature = "inlined")]

@@ -286,7 +286,7 @@ impl Names {
                 found.push((*address, Detail::of(name, frames, |text| self.keep(text))));
             }
         };
-        let read = program.open().map(|file| file.find_inlined(&there, MOST_DEBUG_BYTES, add));
+        let read = program.open().map(|file| file.find_frames(&there, MOST_DEBUG_BYTES, add));
         if !matches!(read, Some(Ok(()))) {
             // A damaged file adds nothing.
             found.clear();

@@ -37,7 +37,7 @@ impl Symbols {
     /// # Errors
     ///
     /// Fails if the file is damaged.
-    pub fn find_inlined(
+    pub fn find_frames(
         &self,
         addresses: &[u64],
         most_bytes: u64,
@@ -49,12 +49,12 @@ impl Symbols {
             .map_err(|kind| Error::new(Path::new("the file"), kind))
     }
 
-    /// Like [`find_inlined`](Self::find_inlined), for the bytes of a file in memory.
+    /// Like [`find_frames`](Self::find_frames), for the bytes of a file in memory.
     ///
     /// # Errors
     ///
     /// Fails if the bytes are no ELF file, or a damaged one.
-    pub fn find_inlined_in(
+    pub fn find_frames_in(
         bytes: &[u8],
         addresses: &[u64],
         most_bytes: u64,
