@@ -40,3 +40,63 @@ pub(super) fn lines(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use gimli::{
+        EndianSlice, Format, LineEncoding, RunTimeEndian,
+        write::{Address, DwarfUnit, EndianVec, LineProgram, LineString, Sections},
+    };
+
+    use super::*;
+
+    /// The lines at these addresses, by a table of these sequences: start, length, line.
+    fn of(sequences: &[(u64, u64, u64)], addresses: &[u64]) -> Vec<(usize, Option<u64>)> {
+        let encoding = gimli::Encoding { format: Format::Dwarf32, version: 4, address_size: 8 };
+        let text = |text: &str| LineString::String(text.as_bytes().to_vec());
+        let (folder, name) = (text("/app"), text("a.rs"));
+        let mut program =
+            LineProgram::new(encoding, LineEncoding::default(), folder, None, name.clone(), None);
+        let file = program.add_file(name, program.default_directory(), None);
+        for &(start, length, line) in sequences {
+            program.begin_sequence(Some(Address::Constant(start)));
+            (program.row().file, program.row().line) = (file, line);
+            program.generate_row();
+            program.end_sequence(length);
+        }
+        let mut dwarf = DwarfUnit::new(encoding);
+        dwarf.unit.line_program = program;
+        let mut sections = Sections::new(EndianVec::new(RunTimeEndian::Little));
+        dwarf.write(&mut sections).unwrap();
+        let read = gimli::Dwarf::load(|id| {
+            let bytes = sections.get(id).map_or(&[][..], |it| it.slice());
+            Ok::<_, gimli::Error>(EndianSlice::new(bytes, RunTimeEndian::Little))
+        });
+        let read = read.unwrap();
+        let unit = read.unit(read.units().next().unwrap().unwrap()).unwrap();
+        let all: Vec<usize> = (0..addresses.len()).collect();
+        let found = lines(&unit, addresses, &all).unwrap();
+        found.into_iter().map(|(index, line)| (index, line.map(|it| it.1))).collect()
+    }
+
+    #[test]
+    fn a_line_holds_from_its_row_to_the_next() {
+        let table = [(0x1000, 0x10, 7), (0x1010, 0x10, 9)];
+        let addresses = [0xfff, 0x1000, 0x100f, 0x1010, 0x101f, 0x1020];
+        let expected = [(1, Some(7)), (2, Some(7)), (3, Some(9)), (4, Some(9))];
+        assert_eq!(of(&table, &addresses), expected);
+    }
+
+    #[test]
+    fn code_that_the_linker_has_left_out_has_no_lines() {
+        let table = [(0, 0x2000, 3), (0x1000, 0x10, 7)];
+        assert_eq!(of(&table, &[0x10, 0x1008, 0x1010]), [(1, Some(7))]);
+    }
+
+    #[test]
+    fn an_address_of_two_lines_has_none() {
+        let table = [(0x1000, 0x10, 7), (0x1000, 0x10, 9), (0x1000, 0x10, 7)];
+        assert_eq!(of(&table, &[0x1008]), [(0, None)]);
+        assert_eq!(of(&[table[0], table[2]], &[0x1008]), [(0, Some(7))]);
+    }
+}
