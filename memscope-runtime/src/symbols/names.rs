@@ -261,23 +261,25 @@ impl Names {
             let functions = FUNCTIONS.lock();
             let found = |&address| functions.get(position(&functions, address).ok()?);
             let unread = addresses.iter().filter_map(found).filter(|it| it.detail.is_none());
-            for first in [Wanted::Names, Wanted::Lines] {
-                for function in unread.clone().filter(|it| it.wanted == first) {
-                    let there = program.file_address(function.address);
-                    if let Some((name, there)) = function.name.zip(there) {
-                        is_more |= wanted.len() == MOST_DETAILED;
-                        if !is_more {
-                            wanted.push((there, function.address, name));
-                        }
-                    }
+            let of = |first| unread.clone().filter(move |it| it.wanted == first);
+            for function in of(Wanted::Names).chain(of(Wanted::Lines)) {
+                let Some(name) = function.name else { continue };
+                let Some(there) = program.file_address(function.address) else { continue };
+                // Stacks have their outer calls in common.
+                if wanted.iter().any(|it| it.0 == there) {
+                    continue;
                 }
+                if wanted.len() == MOST_DETAILED {
+                    is_more = true;
+                    break;
+                }
+                wanted.push((there, function.address, name));
             }
         }
         if wanted.is_empty() {
             return None;
         }
         order::by_key(&mut wanted, |it| it.0);
-        wanted.dedup();
         let mut there: Vec<u64> = reserve::list(wanted.len())?;
         there.extend(wanted.iter().map(|it| it.0));
         let mut found: Vec<(usize, &'static Detail)> = reserve::list(wanted.len())?;
@@ -380,6 +382,23 @@ mod tests {
         let bytes = names.bytes;
         assert_eq!(names.keep(name), Some(name), "each name is kept once");
         assert_eq!(names.bytes, bytes);
+    }
+
+    #[test]
+    fn a_function_has_its_name_before_its_line() {
+        // Memscope's own functions have no lines.
+        let of_a_library: fn(&'static str) -> serde_json::Result<u8> = serde_json::from_str;
+        assert_eq!(of_a_library("7").expect("a number"), 7);
+        let here = of_a_library as *const () as usize;
+        resolve(&[here]);
+        let named = call_at(here);
+        assert!(named.name.text().starts_with("serde_json::de::from_str"), "{named:?}");
+        assert!(named.is_named && !named.is_settled && named.detail.line.is_none(), "{named:?}");
+        assert!(!explain(&[here, here]), "nothing more is to be told");
+        let settled = call_at(here);
+        let line = settled.detail.line.expect("this build has line tables");
+        assert!(settled.is_settled && line.number > 1_000, "{line:?}");
+        assert!(line.file.ends_with("/src/de.rs") && line.file.contains("serde_json"), "{line:?}");
     }
 
     #[test]
