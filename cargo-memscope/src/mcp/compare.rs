@@ -49,7 +49,7 @@ pub(super) fn answer<'a>(now: &'a Taken, then: &Taken) -> Result<Answer<'a>, Err
         is_same.then(|| now.snapshot.observed_seconds() - then.snapshot.observed_seconds());
     let mut lines = vec![format!("compared with {}", then.line(false))];
     lines.push(match elapsed {
-        Some(seconds) if seconds.abs() < 1e-6 => {
+        Some(seconds) if seconds.abs() < 1e-6 && now.is_live && then.is_live => {
             "both are the same look at the program, so nothing can differ: it is looked at about \
              once a second"
                 .to_owned()

@@ -41,6 +41,7 @@ pub(super) fn answer<'a>(taken: &'a Taken, site: &str, of: Of) -> Result<Answer<
         Of::Allocated => stack.allocated_bytes,
     };
     let mut stacks: Vec<&StackProfile> = snapshot.stacks().iter().filter(|it| is_it(it)).collect();
+    let has_samples = !stacks.is_empty();
     stacks.retain(|stack| bytes(stack) != 0);
     stacks.sort_by_key(|stack| Reverse(bytes(stack)));
     let mut lines = Vec::new();
@@ -52,6 +53,9 @@ pub(super) fn answer<'a>(taken: &'a Taken, site: &str, of: Of) -> Result<Answer<
     }
     lines.push(stack::how(snapshot));
     lines.push(match stacks.len() {
+        0 if has_samples => "no live block of this site is among the samples: `of`: \"allocated\" \
+             has the stacks of what was freed"
+            .to_owned(),
         0 => "no sample is of this site: it allocated little, or nothing since sampling began"
             .to_owned(),
         rows => several(rows as u64, "stack of this site", "stacks of this site"),

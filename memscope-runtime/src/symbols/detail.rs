@@ -5,7 +5,7 @@ use memscope_layout::Frame;
 
 use super::{Detail, Inlined, Line, kept_bytes};
 use crate::{
-    model::symbol::{Code, same_function},
+    model::symbol::{Code, same_function, short},
     primitives::{arena, reserve},
 };
 
@@ -46,7 +46,7 @@ impl Detail {
         let Some((own, inlined)) = frames.split_last() else { return &NOTHING };
         let name = own.function.as_deref().unwrap_or_default();
         // The code is of several functions, and debug information is of one of them.
-        if is_path(name) && !same_function(name, symbol) {
+        if !is_of(name, symbol) {
             return &NOTHING;
         }
         let is_kept = |name: &str| Code::of(name) == Code::Other;
@@ -75,10 +75,20 @@ fn line(frame: &Frame, mut keep: impl FnMut(&str) -> Option<&'static str>) -> Op
     Some(Line { file: keep(file)?, number })
 }
 
-/// Whether a function has a path, and not its last part alone.
-fn is_path(name: &str) -> bool {
-    let before_arguments = name.split("::<").next().unwrap_or_default();
-    before_arguments.contains("::")
+/// Whether a name in debug information may be that of the function with this symbol. In line tables
+/// it is the last part of the path, or is missing.
+fn is_of(name: &str, symbol: &str) -> bool {
+    let before_arguments = name.split('<').next().unwrap_or_default().trim_end_matches("::");
+    if name.starts_with('<') || before_arguments.contains("::") {
+        return same_function(name, symbol);
+    }
+    let path = short(symbol);
+    match before_arguments.chars().next() {
+        // `_` is the part in which the names of several functions differ.
+        None => path.split("::").all(|part| part != "_"),
+        Some('{') => symbol.contains("::{"),
+        Some(_) => path.rsplit("::").next() == Some(before_arguments),
+    }
 }
 
 /// The symbol with the type parameters that debug information has of the same function.
@@ -135,9 +145,42 @@ mod tests {
             assert_eq!(of("app::serve", &[own]).line, line(9));
         }
         assert_eq!(of("std::thread::spawn", &[frame("std::thread::spawn", 9)]).line, None);
-        // Two functions have the same code, and which one was called cannot be told.
-        let detail = of("app::serve", &[frame("app::fill", 7), frame("app::other", 9)]);
-        assert_eq!((detail.inlined, detail.line), (&[][..], None));
+    }
+
+    #[test]
+    fn code_of_several_functions_has_no_lines() {
+        let _work = crate::alloc::own_work::work();
+        let line = |symbol: &str, own: &str| {
+            let own = Frame {
+                function: Some(own.to_owned()).filter(|it| !it.is_empty()),
+                ..frame("", 9)
+            };
+            let detail = Detail::of(symbol, &[frame("app::fill", 7), own], arena::keep_str);
+            assert_eq!(detail.inlined.is_empty(), detail.line.is_none());
+            detail.line.is_some()
+        };
+        for (symbol, own) in [
+            ("app::serve", "app::other"),
+            ("app::_", "app::other"),
+            // Line tables.
+            ("app::serve", "other"),
+            ("app::_", "serve"),
+            ("app::_", ""),
+            ("app::serve", "{closure#0}"),
+        ] {
+            assert!(!line(symbol, own), "{symbol} {own}");
+        }
+        for (symbol, own) in [
+            ("app::serve", "app::serve"),
+            ("app::serve::h0123456789abcdef", "serve"),
+            ("app::Cache<_>::put", "app::Cache<u8>::put"),
+            ("<app::Cache<u8> as app::Put>::put::<u16>", "put<app::Cache<u8>, u16>"),
+            ("app::serve::{{closure}}", "{async_fn#0}"),
+            ("app::serve::{closure#0}", "app::serve::{closure#0}"),
+            ("app::serve", ""),
+        ] {
+            assert!(line(symbol, own), "{symbol} {own}");
+        }
     }
 
     fn frame(name: &str, line: u32) -> Frame {

@@ -32,9 +32,9 @@ pub(crate) use kept_bytes::kept_bytes;
 #[cfg(feature = "symbols")]
 pub(crate) use libraries::Library;
 #[cfg(feature = "symbols")]
-pub(crate) use names::{call_at, left_out, resolve};
+pub(crate) use names::{call_at, explain, left_out, resolve};
 #[cfg(feature = "symbols")]
-pub(crate) use sources::look_up_all;
+pub(crate) use sources::{MOST_LOOKING_UP, look_up_now, look_up_until};
 #[cfg(feature = "symbols")]
 pub(crate) use sources::{wait_for_names, want_if_waiting};
 #[cfg(feature = "symbols")]
@@ -141,6 +141,8 @@ pub(crate) fn forked() {
 #[cfg(not(feature = "symbols"))]
 #[allow(dead_code, reason = "as with the feature")]
 mod without {
+    use std::time::{Duration, Instant};
+
     use super::{Call, Detail, Lookup};
 
     /// No library is known.
@@ -175,7 +177,13 @@ mod without {
         0
     }
 
-    pub(crate) fn look_up_all() {}
+    pub(crate) const MOST_LOOKING_UP: Duration = Duration::ZERO;
+
+    pub(crate) fn look_up_until(_: Instant) {}
+
+    pub(crate) fn look_up_now() -> bool {
+        false
+    }
 
     pub(crate) fn left_out() -> u64 {
         0

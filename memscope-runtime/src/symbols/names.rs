@@ -22,6 +22,8 @@ use crate::{
 /// The most addresses that are kept, and the most bytes of names.
 const MOST_ADDRESSES: usize = 8_192;
 const MOST_NAME_BYTES: usize = 256 << 10;
+/// From so many on, paths and inlined functions are not kept any more: each function has a name.
+const MOST_DETAIL_BYTES: usize = 160 << 10;
 /// The most addresses for which one round reads debug information, and the most bytes of it: some
 /// tens of milliseconds.
 const MOST_DETAILED: usize = 256;
@@ -130,7 +132,7 @@ pub(crate) fn resolve(addresses: &[usize]) {
 /// Reads debug information of some of these addresses, which were looked up: first of those whose
 /// symbol does not name the program's code. Returns whether it told something, and may tell more
 /// the next time. Does nothing where [`resolve`] does nothing.
-pub(super) fn explain(addresses: &[usize]) -> bool {
+pub(crate) fn explain(addresses: &[usize]) -> bool {
     with_names(|names| names.add_details(addresses)).unwrap_or(false)
 }
 
@@ -243,7 +245,7 @@ impl Names {
         let named = |index: usize, name: &str| {
             let place = there.get(index).and_then(|(_, at)| new.get_mut(*at));
             if let Some(function) = place {
-                function.name = self.keep(name);
+                function.name = self.keep(name, MOST_NAME_BYTES);
             }
         };
         // A damaged file yields no names.
@@ -285,12 +287,15 @@ impl Names {
         let mut found: Vec<(usize, &'static Detail)> = reserve::list(wanted.len())?;
         let add = |index: usize, frames: &[Frame]| {
             if let Some((_, address, name)) = wanted.get(index) {
-                found.push((*address, Detail::of(name, frames, |text| self.keep(text))));
+                found.push((
+                    *address,
+                    Detail::of(name, frames, |text| self.keep(text, MOST_DETAIL_BYTES)),
+                ));
             }
         };
         let read = program.open().map(|file| file.find_frames(&there, MOST_DEBUG_BYTES, add));
-        if !matches!(read, Some(Ok(()))) {
-            // A damaged file adds nothing.
+        if found.is_empty() || !matches!(read, Some(Ok(()))) {
+            // A damaged file adds nothing, nor does what no round has room for.
             found.clear();
             found.extend(wanted.iter().map(|it| (it.1, &detail::NOTHING)));
         }
@@ -308,12 +313,12 @@ impl Names {
     }
 
     /// Keeps a name or a path, each once. Returns `None` if there is no room for it.
-    fn keep(&mut self, name: &str) -> Option<&'static str> {
+    fn keep(&mut self, name: &str, most_bytes: usize) -> Option<&'static str> {
         let at = match self.kept.binary_search(&name) {
             Ok(at) => return self.kept.get(at).copied(),
             Err(at) => at,
         };
-        let has_room = self.bytes + name.len() <= MOST_NAME_BYTES && reserve::grow(&mut self.kept);
+        let has_room = self.bytes + name.len() <= most_bytes && reserve::grow(&mut self.kept);
         let kept = if has_room { arena::keep_str(name) } else { None };
         match kept {
             Some(kept) => {
@@ -380,7 +385,7 @@ mod tests {
         assert_eq!(FUNCTIONS.lock().iter().filter(|it| it.address == here).count(), 1);
         let mut names = NAMES.lock();
         let bytes = names.bytes;
-        assert_eq!(names.keep(name), Some(name), "each name is kept once");
+        assert_eq!(names.keep(name, MOST_NAME_BYTES), Some(name), "each name is kept once");
         assert_eq!(names.bytes, bytes);
     }
 
@@ -404,9 +409,12 @@ mod tests {
     #[test]
     fn names_beyond_the_limit_are_counted() {
         let mut names = Names::NONE;
-        assert_eq!(names.keep(&"a".repeat(MOST_NAME_BYTES)).map(str::len), Some(MOST_NAME_BYTES));
+        assert_eq!(
+            names.keep(&"a".repeat(MOST_NAME_BYTES), MOST_NAME_BYTES).map(str::len),
+            Some(MOST_NAME_BYTES)
+        );
         let before = left_out();
-        assert_eq!(names.keep("b"), None);
+        assert_eq!(names.keep("b", MOST_NAME_BYTES), None);
         assert!(left_out() > before);
     }
 }

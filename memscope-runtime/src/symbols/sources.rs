@@ -54,14 +54,12 @@ pub(crate) fn wait_for_names() -> u64 {
     want_if_waiting()
 }
 
-/// How long a report that has no next one waits for names and lines.
-const LONGEST: Duration = Duration::from_millis(300);
+/// How long a report that has no next one looks up names and lines.
+pub(crate) const MOST_LOOKING_UP: Duration = Duration::from_millis(300);
 
-/// Looks up all that the sources ask for, now and on this thread, if it takes no longer than
-/// [`LONGEST`].
-pub(crate) fn look_up_all() {
-    let begun = Instant::now();
-    while look_up_now() && begun.elapsed() < LONGEST {}
+/// Looks up all that the sources ask for, now and on this thread: one round, and others until then.
+pub(crate) fn look_up_until(end: Instant) {
+    while look_up_now() && Instant::now() < end {}
 }
 
 /// Looks up what the sources ask for, now and on this thread. Returns whether it told something,

@@ -1,6 +1,6 @@
 //! The text of a test that took too much memory: at most 25 lines.
 
-use std::{cmp::Reverse, collections::HashSet};
+use std::{cmp::Reverse, collections::HashSet, time::Instant};
 
 use crate::{
     analysis::stacks::{Fold, fold},
@@ -65,7 +65,7 @@ fn snapshot() -> MemorySnapshot {
         if snapshot.stack_names_pending() == 0 {
             break;
         }
-        symbols::look_up_all();
+        symbols::look_up_until(Instant::now() + symbols::MOST_LOOKING_UP);
         snapshot = get_memory_snapshot();
     }
     snapshot

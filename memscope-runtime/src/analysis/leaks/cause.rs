@@ -140,7 +140,7 @@ impl Clue {
                 *bytes >= all_bytes / 2 && (*samples >= LEAST_SAMPLES || is_large)
             })
             .map_or_else(Default::default, |(cause, _, samples, by)| (cause, by, samples));
-        let sent = sent.largest_first().into_iter().next();
+        let sent = sent.largest_first().into_iter().max_by_key(|it| it.samples);
         let sends = sent.filter(|it| it.samples >= LEAST_SAMPLES).map(|it| it.to_string());
         Some(Self {
             cause,

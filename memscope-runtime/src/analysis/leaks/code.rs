@@ -62,10 +62,17 @@ impl Code {
         self.0.iter().map(|it| &*it.name)
     }
 
-    /// Whether a finding that says `allocated_at` is of these functions, at whatever lines.
+    /// Whether a finding that says `allocated_at` names these functions first, at whatever lines.
     pub(super) fn is_of(&self, allocated_at: &str) -> bool {
-        let shown = |name| format!("`{}`", path_end(name, FUNCTION_COLUMNS));
-        self.names().all(|name| allocated_at.contains(&shown(name)))
+        let mut rest = allocated_at;
+        for (at, name) in self.names().enumerate() {
+            let before = if at == 0 { "" } else { " in " };
+            let function = format!("{before}`{}`", path_end(name, FUNCTION_COLUMNS));
+            let Some(after) = rest.strip_prefix(&*function) else { return false };
+            let place = after.strip_prefix(" (").and_then(|it| it.split_once(')'));
+            rest = place.map_or(after, |(_, rest)| rest);
+        }
+        !rest.starts_with(" in ")
     }
 }
 
@@ -103,21 +110,62 @@ impl Codes {
     }
 }
 
-/// `inner` (src/a.rs:7) in `outer` (src/a.rs:9): the lines are those of most bytes.
-impl fmt::Display for Share {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((most, _)) = self.lines.iter().max_by_key(|it| it.1) else { return Ok(()) };
-        for (at, function) in most.0.iter().enumerate() {
-            let before = if at == 0 { "" } else { " in " };
-            write!(f, "{before}`{}`", path_end(&function.name, FUNCTION_COLUMNS))?;
-            if let Some((file, line)) = &function.place {
-                let is_other = |it: &(Code, u64)| it.0.0.get(at) != Some(function);
-                let others = if self.lines.iter().any(is_other) { ", among others" } else { "" };
-                write!(f, " ({}:{line}{others})", file_end(file, FILE_COLUMNS))?;
+impl Share {
+    /// The places of the function with this number, where they are known, and the bytes of each:
+    /// the most bytes first.
+    fn places(&self, function: usize) -> Vec<(&Place, u64)> {
+        let mut places: Vec<(&Place, u64)> = Vec::new();
+        for (code, bytes) in &self.lines {
+            let Some(place) = code.0.get(function).and_then(|it| it.place.as_ref()) else {
+                continue;
+            };
+            match places.iter_mut().find(|it| it.0 == place) {
+                Some((_, sum)) => *sum = sum.saturating_add(*bytes),
+                None => places.push((place, *bytes)),
             }
         }
-        Ok(())
+        order::by_key(&mut places, |it| Reverse(it.1));
+        places
     }
+
+    /// The functions. A line stands with one if all of the bytes are of that line.
+    pub(super) fn with_sure_lines(&self) -> String {
+        self.text(|function| {
+            let place = |it: &(Code, u64)| it.0.0.get(function).and_then(|it| it.place.clone());
+            let mut places = self.lines.iter().map(place);
+            let first = places.next().flatten()?;
+            places.all(|it| it.as_ref() == Some(&first)).then(|| shown(&first))
+        })
+    }
+
+    /// The functions, each with what `place` says of the one with this number.
+    fn text(&self, place: impl Fn(usize) -> Option<String>) -> String {
+        let Some((code, _)) = self.lines.first() else { return String::new() };
+        let functions = code.names().enumerate().map(|(function, name)| {
+            let name = path_end(name, FUNCTION_COLUMNS);
+            match place(function) {
+                Some(place) => format!("`{name}` ({place})"),
+                None => format!("`{name}`"),
+            }
+        });
+        functions.collect::<Vec<_>>().join(" in ")
+    }
+}
+
+/// `inner` (src/a.rs:7, among others) in `outer` (src/a.rs:9): each with its line of most bytes.
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.text(|function| {
+            let places = self.places(function);
+            let others = if places.len() > 1 { ", among others" } else { "" };
+            Some(shown(places.first()?.0) + others)
+        });
+        f.write_str(&text)
+    }
+}
+
+fn shown((file, line): &Place) -> String {
+    format!("{}:{line}", file_end(file, FILE_COLUMNS))
 }
 
 fn is_address(name: &str) -> bool {
@@ -188,11 +236,25 @@ mod tests {
         let other = at([("app::drain", Some(7)), ("app::serve", Some(40))]);
         assert_eq!(told([(one(9), 2), (other, 1)]), told([(one(9), 1)]));
         let unknown = at([("app::fill", None), ("app::serve", None)]);
-        assert_eq!(
-            told([(one(7), 2), (unknown.clone(), 1)]),
-            "`app::fill` (src/a.rs:7, among others) in `app::serve` (src/a.rs:40, among others)"
-        );
+        assert_eq!(told([(one(7), 2), (unknown.clone(), 3)]), told([(one(7), 1)]));
         assert_eq!(told([(unknown, 1)]), "`app::fill` in `app::serve`");
+        // Each function has the line of most of its own bytes.
+        let pair = |inner, outer| at([("app::fill", Some(inner)), ("app::serve", Some(outer))]);
+        let parts = || [(pair(7, 40), 3), (pair(9, 41), 2), (pair(9, 42), 2)];
+        let each =
+            "`app::fill` (src/a.rs:9, among others) in `app::serve` (src/a.rs:40, among others)";
+        assert_eq!(told(parts()), each);
+        let mut codes = Codes::default();
+        for (code, bytes) in parts() {
+            codes.add(code, bytes, 1);
+        }
+        let share = &codes.largest_first()[0];
+        assert_eq!(share.with_sure_lines(), "`app::fill` in `app::serve`");
+        let mut codes = Codes::default();
+        codes.add(pair(7, 40), 3, 1);
+        codes.add(pair(7, 41), 3, 1);
+        let share = &codes.largest_first()[0];
+        assert_eq!(share.with_sure_lines(), "`app::fill` (src/a.rs:7) in `app::serve`");
     }
 
     #[test]
@@ -200,6 +262,9 @@ mod tests {
         let code = at([("app::fill", Some(7)), ("app::serve", None)]);
         assert!(code.is_of("`app::fill` (src/a.rs:9) in `app::serve` (src/a.rs:1), by 9 samples"));
         assert!(!code.is_of("`app::fill` (src/a.rs:7), by 9 samples"));
+        assert!(!code.is_of("`app::fill` in `app::serve` in `app::main`, by 9 samples"));
+        let other = "`app::log`, ≈ 60 % by 9 samples, and at `app::fill` in `app::serve`, ≈ 40 %";
+        assert!(!code.is_of(other) && !at([("app::serve", None), ("app::a", None)]).is_of(other));
         assert!(!code.is_of("`app::fill_all` in `app::serve`, by 9 samples"));
     }
 

@@ -178,7 +178,9 @@ impl<'a> Evidence<'a> {
             }
         }
         let [code] = &codes.largest_first()[..] else { return None };
-        Some(format!("{code}, by {}", several(code.samples, "sample", "samples")))
+        // Of two lines of a function, one may spawn tasks of another type.
+        let samples = several(code.samples, "sample", "samples");
+        Some(format!("{}, by {samples}", code.with_sure_lines()))
     }
 
     /// What the live bytes of these stacks have in common, of those that have come since then.

@@ -142,8 +142,8 @@ pub struct Leak {
     #[serde(default)]
     pub cause: LeakCause,
     /// The code that allocated most of these bytes, the innermost function first, with files and
-    /// lines where the program has line tables; then other code that has a quarter of the bytes.
-    /// `None` where it is not known, as without a sample of its stack.
+    /// lines where the program has line tables; then one other piece that has a quarter of the
+    /// bytes. `None` where it is not known, as without a sample of its stack.
     #[serde(default)]
     pub allocated_at: Option<String>,
     /// What holds most of these bytes: a static, a thread-local, tasks, a stack, or nothing. `None`

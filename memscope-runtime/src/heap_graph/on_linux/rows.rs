@@ -138,8 +138,20 @@ impl Told {
         Ok(())
     }
 
+    /// Looks up the calls of all stacks at one time.
+    fn look_up_calls(&self) {
+        let of_roots = self.roots.iter().flat_map(|root| &root.largest);
+        let groups = of_roots.chain(&self.shared).map(|group| group.stack);
+        let leaks = self.leaks.iter().map(|&[_, stack, ..]| stack);
+        let calls: Vec<usize> = groups.chain(leaks).flat_map(calls).collect();
+        symbols::resolve(&calls);
+        // What is not told in one round has names alone.
+        let _ = symbols::explain(&calls);
+    }
+
     /// The graph, with the names of all that it has.
     pub(super) fn named(self, plan: &Plan) -> HeapGraph {
+        self.look_up_calls();
         let mut graph = self.graph;
         // Rows of variables of the program, and the numbers of these.
         let (mut rows, mut numbers) = (Vec::new(), Vec::new());
@@ -297,15 +309,18 @@ fn site_name(index: u64) -> Option<String> {
     Some(Site::at(u32::try_from(index).ok()?)?.name.to_owned())
 }
 
+/// The calls of the stack with this index + 1.
+fn calls(stack: u64) -> impl Iterator<Item = usize> {
+    let index = stack.checked_sub(1).and_then(|index| u32::try_from(index).ok());
+    let addresses = index.and_then(stacks::frames).unwrap_or_default();
+    // A return address is behind its call.
+    addresses.iter().map(|address| address.saturating_sub(1))
+}
+
 /// The calls of the stack with this index + 1, without those inside of allocators.
 fn frames(stack: u64) -> Vec<StackFrame> {
-    let index = stack.checked_sub(1).and_then(|index| u32::try_from(index).ok());
-    let Some(addresses) = index.and_then(stacks::frames) else { return Vec::new() };
-    // A return address is behind its call.
-    let calls: Vec<usize> = addresses.iter().map(|address| address.saturating_sub(1)).collect();
-    symbols::resolve(&calls);
     let calls: Vec<(usize, Call)> =
-        calls.into_iter().map(|address| (address, symbols::call_at(address))).collect();
+        calls(stack).map(|address| (address, symbols::call_at(address))).collect();
     let names: Vec<_> = calls.iter().map(|call| call.1.name.text()).collect();
     let shown = calls.iter().skip(symbol::allocator_calls(&names)).take(MOST_FRAMES);
     let frames = shown.flat_map(|&(address, call)| {

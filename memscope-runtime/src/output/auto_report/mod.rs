@@ -294,14 +294,15 @@ const MOST_LOOK_UPS: u32 = 3;
 fn read(occasion: Occasion) -> MemorySnapshot {
     // The other reports are written by a thread that is to go on with its own work.
     if matches!(occasion, Occasion::Exit | Occasion::Periodic | Occasion::Guard) {
+        let end = Instant::now() + symbols::MOST_LOOKING_UP;
         for _ in 1..MOST_LOOK_UPS {
-            symbols::look_up_all();
+            symbols::look_up_until(end);
             let snapshot = for_memscope(Asked::Yes);
             if !snapshot.lacks_names() {
                 return snapshot;
             }
         }
-        symbols::look_up_all();
+        symbols::look_up_until(end);
     }
     // A signal may have interrupted the allocator.
     for_memscope(if occasion == Occasion::Signal { Asked::No } else { Asked::Yes })

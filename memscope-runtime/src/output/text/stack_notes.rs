@@ -8,8 +8,8 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
-const NO_LINES: &str = "lines: the program's file has none of this code; `debug = \
-    \"line-tables-only\"` in its profile in Cargo.toml adds them";
+const NO_LINES: &str = "lines: none is known of this code; `debug = \"line-tables-only\"` in the \
+    program's profile in Cargo.toml gives it some";
 
 impl MemorySnapshot {
     /// Prints a line for each.
