@@ -263,17 +263,19 @@ impl Names {
             let functions = FUNCTIONS.lock();
             let found = |&address| functions.get(position(&functions, address).ok()?);
             let unread = addresses.iter().filter_map(found).filter(|it| it.detail.is_none());
-            let of = |first| unread.clone().filter(move |it| it.wanted == first);
-            for function in of(Wanted::Names).chain(of(Wanted::Lines)) {
+            // Names first: the units that lines need would take the room of theirs.
+            let lacks_names = unread.clone().any(|it| it.wanted == Wanted::Names);
+            let first = if lacks_names { Wanted::Names } else { Wanted::Lines };
+            for function in unread {
                 let Some(name) = function.name else { continue };
                 let Some(there) = program.file_address(function.address) else { continue };
                 // Stacks have their outer calls in common.
                 if wanted.iter().any(|it| it.0 == there) {
                     continue;
                 }
-                if wanted.len() == MOST_DETAILED {
+                if function.wanted != first || wanted.len() == MOST_DETAILED {
                     is_more = true;
-                    break;
+                    continue;
                 }
                 wanted.push((there, function.address, name));
             }
@@ -399,7 +401,13 @@ mod tests {
         let named = call_at(here);
         assert!(named.name.text().starts_with("serde_json::de::from_str"), "{named:?}");
         assert!(named.is_named && !named.is_settled && named.detail.line.is_none(), "{named:?}");
-        assert!(!explain(&[here, here]), "nothing more is to be told");
+        // The program's code may be inlined in this one, so its names come first.
+        let of_std = std::thread::sleep as fn(std::time::Duration) as *const () as usize;
+        resolve(&[of_std]);
+        assert!(!call_at(of_std).is_named);
+        assert!(explain(&[here, of_std]), "the line is to be told");
+        assert!(call_at(of_std).is_settled && !call_at(here).is_settled);
+        assert!(!explain(&[here, here, of_std]), "nothing more is to be told");
         let settled = call_at(here);
         let line = settled.detail.line.expect("this build has line tables");
         assert!(settled.is_settled && line.number > 1_000, "{line:?}");

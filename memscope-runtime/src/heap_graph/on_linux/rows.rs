@@ -145,8 +145,10 @@ impl Told {
         let leaks = self.leaks.iter().map(|&[_, stack, ..]| stack);
         let calls: Vec<usize> = groups.chain(leaks).flat_map(calls).collect();
         symbols::resolve(&calls);
-        // What is not told in one round has names alone.
-        let _ = symbols::explain(&calls);
+        // A round for names, and one for lines: what is not told then has a name alone.
+        if symbols::explain(&calls) {
+            let _ = symbols::explain(&calls);
+        }
     }
 
     /// The graph, with the names of all that it has.
