@@ -34,7 +34,7 @@ pub(crate) use libraries::Library;
 #[cfg(feature = "symbols")]
 pub(crate) use names::{call_at, explain, left_out, resolve};
 #[cfg(feature = "symbols")]
-pub(crate) use sources::{MOST_LOOKING_UP, look_up_now, look_up_until};
+pub(crate) use sources::{MOST_LOOKING_UP, look_up_tasks, look_up_until};
 #[cfg(feature = "symbols")]
 pub(crate) use sources::{wait_for_names, want_if_waiting};
 #[cfg(feature = "symbols")]
@@ -181,9 +181,7 @@ mod without {
 
     pub(crate) fn look_up_until(_: Instant) {}
 
-    pub(crate) fn look_up_now() -> bool {
-        false
-    }
+    pub(crate) fn look_up_tasks() {}
 
     pub(crate) fn left_out() -> u64 {
         0

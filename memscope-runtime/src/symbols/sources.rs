@@ -16,7 +16,7 @@ use crate::{
 /// makes room by `reserve::push`, and takes nothing if memory is short.
 type Source = fn(&mut Vec<usize>);
 
-/// All that has addresses.
+/// All that has addresses, in the order of haste.
 const SOURCES: &[Source] = &[
     #[cfg(feature = "tokio")]
     task_names::addresses,
@@ -62,6 +62,12 @@ pub(crate) fn look_up_until(end: Instant) {
     while look_up_now() && Instant::now() < end {}
 }
 
+/// Looks up the names of tasks, now and on this thread, for [`MOST_LOOKING_UP`] at most.
+pub(crate) fn look_up_tasks() {
+    let end = Instant::now() + MOST_LOOKING_UP;
+    while look_up_now() && waiting() != 0 && Instant::now() < end {}
+}
+
 /// Looks up what the sources ask for, now and on this thread. Returns whether it told something,
 /// and may tell more the next time.
 pub(crate) fn look_up_now() -> bool {
@@ -80,12 +86,14 @@ pub(crate) fn look_up_now() -> bool {
             return false;
         }
         let Some(_round) = ROUND.lock_for_a_while() else { return false };
-        let mut addresses = Vec::new();
+        let mut is_more = false;
+        // Names of tasks do not wait until those of stacks are read.
         for source in SOURCES {
+            let mut addresses = Vec::new();
             source(&mut addresses);
+            names::resolve(&addresses);
+            is_more |= names::explain(&addresses);
         }
-        names::resolve(&addresses);
-        let is_more = names::explain(&addresses);
         #[cfg(feature = "tokio")]
         task_names::name_waiting();
         is_more

@@ -60,7 +60,7 @@ fn take(reads_layouts: bool) -> Result<HeapGraph, Error> {
     // The copy knows the types of cells that were seen before, and their names.
     #[cfg(feature = "tokio")]
     cells::for_each(|_| {});
-    let _ = symbols::look_up_now();
+    symbols::look_up_tasks();
     #[cfg(all(feature = "layout", feature = "tokio"))]
     let asks = if reads_layouts { variables::prepare() } else { variables::are_known() };
     #[cfg(not(all(feature = "layout", feature = "tokio")))]

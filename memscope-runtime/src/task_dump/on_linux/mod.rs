@@ -47,7 +47,7 @@ fn take() -> Result<TaskDump, Error> {
     let begun = Instant::now();
     // The layout of cells, and the types and names of tasks that are there.
     unannotated::observe();
-    let _ = symbols::look_up_now();
+    symbols::look_up_tasks();
     let await_points = waits::prepare();
     let mut dump = read().map_err(|why| Error::no_task_dump(why.to_string()))?;
     dump.await_points = await_points;
