@@ -1,9 +1,9 @@
 //! Where the addresses come from that are to be looked up.
 
-#[cfg(feature = "tokio")]
-use super::task_names;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "tokio")]
+use super::task_names;
 use super::{names, stack_names, thread};
 #[cfg(feature = "tokio")]
 use crate::alloc::unannotated;

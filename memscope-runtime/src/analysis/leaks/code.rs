@@ -93,7 +93,7 @@ impl Codes {
     pub(super) fn add(&mut self, code: Code, bytes: u64, samples: u64) {
         let is_same = |share: &Share| share.lines.iter().all(|it| it.0.names().eq(code.names()));
         let Some(share) = self.0.iter_mut().find(|share| is_same(share)) else {
-            return self.0.push(Share { bytes, samples, lines: vec![(code, bytes)] });
+            return self.0.push(Share::of(code, bytes, samples));
         };
         share.bytes = share.bytes.saturating_add(bytes);
         share.samples = share.samples.saturating_add(samples);
@@ -111,6 +111,10 @@ impl Codes {
 }
 
 impl Share {
+    pub(super) fn of(code: Code, bytes: u64, samples: u64) -> Self {
+        Self { bytes, samples, lines: vec![(code, bytes)] }
+    }
+
     /// The places of the function with this number, where they are known, and the bytes of each:
     /// the most bytes first.
     fn places(&self, function: usize) -> Vec<(&Place, u64)> {

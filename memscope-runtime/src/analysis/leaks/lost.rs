@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     cause::LeakCause,
     certainty::KnownBy,
-    code::{Code, Codes},
+    code::{Code, Share},
     cure::Case,
     evidence::place_of,
     finding::{Leak, LeakKind, Severity},
@@ -67,11 +67,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, known: &[Leak], options: &LeakOpti
             row.map_or_else(|| Place { name: cell(site, 100), file: "".into(), line: 0 }, place_of);
         let is_in_cycles = lost.of_cycles >= lost.bytes / 2;
         let cause = if is_in_cycles { LeakCause::Cycle } else { LeakCause::Lost };
-        let mut codes = Codes::default();
-        if let Some(code) = Code::of(&lost.stack) {
-            codes.add(code, lost.bytes, 1);
-        }
-        let code = codes.largest_first().into_iter().next();
+        let code = Code::of(&lost.stack).map(|code| Share::of(code, lost.bytes, 1));
         Leak {
             severity: Severity::of(lost.bytes, whole, None),
             bytes: lost.bytes,
