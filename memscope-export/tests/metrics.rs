@@ -44,6 +44,8 @@ memscope_retained_bytes{site="GET /\"orders\"\n\\"} 0
         "memscope_process_untracked_bytes 1000",
         "memscope_events_dropped_total 5",
         "memscope_looks_total 3",
+        "# TYPE memscope_longest_look_seconds gauge\n# UNIT memscope_longest_look_seconds seconds",
+        "memscope_longest_look_seconds 0.00125",
         "memscope_own_bytes 2048",
     ] {
         assert!(text.contains(&format!("{line}\n")), "no {line} in\n{text}");
@@ -80,7 +82,7 @@ fn a_thousand_sites_are_two_hundred_series_and_the_sum_stays() {
         let family = families.iter().find(|it| it.name == name).expect(name);
         let numbers = family.series.iter().map(|it| match it.value {
             MetricValue::Number(number) => number,
-            MetricValue::Histogram { .. } => 0,
+            MetricValue::Nanoseconds(_) | MetricValue::Histogram { .. } => 0,
         });
         numbers.sum()
     };

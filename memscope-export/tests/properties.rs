@@ -197,7 +197,13 @@ proptest! {
                 continue;
             }
             let (series, number) = line.rsplit_once(' ').expect("a number");
-            prop_assert!(number.parse::<u64>().is_ok(), "{:?}", line);
+            let is_number = match series {
+                "memscope_longest_look_seconds" => {
+                    number.parse::<f64>().is_ok_and(|it| it.is_finite() && it > 0.0)
+                }
+                _ => number.parse::<u64>().is_ok(),
+            };
+            prop_assert!(is_number, "{:?}", line);
             prop_assert!(found.insert(series), "twice: {:?}", line);
             if let Some(site) = series.split_once("_bytes{site=\"").map(|it| unescaped(it.1)) {
                 names.push(site);

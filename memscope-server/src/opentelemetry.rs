@@ -10,7 +10,7 @@ use crate::families::Families;
 
 /// Registers memscope's metrics on a meter, as instruments that are read at each collection.
 ///
-/// Names, attributes and figures are those of `/metrics` of the server; units are `By`. No server
+/// Names, attributes and figures are those of `/metrics` of the server; units are `By` and `s`. No server
 /// need run.
 ///
 /// - Gauges are observable gauges, counters are observable counters, of the same names; a counter
@@ -40,8 +40,16 @@ use crate::families::Families;
 /// ```
 pub fn observe(meter: &Meter) {
     for MetricFamily { kind, name, unit, help, .. } in metric_families() {
-        let unit = if unit == "bytes" { "By" } else { "" };
+        let unit = match unit {
+            "bytes" => "By",
+            "seconds" if kind != MetricKind::Histogram => "s",
+            _ => "",
+        };
         match kind {
+            MetricKind::Gauge if unit == "s" => {
+                let gauge = meter.f64_observable_gauge(name).with_description(help).with_unit(unit);
+                gauge.with_callback(move |instrument| seconds(name, instrument)).build();
+            }
             MetricKind::Gauge => {
                 let gauge = meter.u64_observable_gauge(name).with_description(help).with_unit(unit);
                 gauge.with_callback(move |instrument| numbers(name, instrument)).build();
@@ -78,6 +86,14 @@ fn numbers(name: &str, instrument: &dyn AsyncInstrument<u64>) {
     each(name, |attributes, value| {
         if let MetricValue::Number(number) = value {
             instrument.observe(*number, &attributes);
+        }
+    });
+}
+
+fn seconds(name: &str, instrument: &dyn AsyncInstrument<f64>) {
+    each(name, |attributes, value| {
+        if let MetricValue::Nanoseconds(number) = value {
+            instrument.observe(MetricValue::seconds(*number), &attributes);
         }
     });
 }

@@ -176,8 +176,13 @@ fn figures(metrics: &[Metric]) -> BTreeMap<Series, i64> {
             other => panic!("{}: {other:?}", metric.name),
         };
         for point in points {
-            let Some(number_data_point::Value::AsInt(figure)) = point.value else {
-                panic!("{}: {point:?}", metric.name);
+            let figure = match point.value {
+                Some(number_data_point::Value::AsInt(figure)) => figure,
+                // A time, and known to the nanosecond.
+                Some(number_data_point::Value::AsDouble(seconds)) if metric.unit == "s" => {
+                    (seconds * 1e9).round() as i64
+                }
+                _ => panic!("{}: {point:?}", metric.name),
             };
             assert!(point.time_unix_nano != 0, "{}: no time", metric.name);
             let series = (metric.name.clone(), attributes(&point.attributes));
@@ -257,6 +262,7 @@ fn a_collector_gets_each_metric_with_the_figures_of_the_snapshot() {
         "memscope_allocated_bytes",
         "memscope_events_dropped",
         "memscope_live_bytes",
+        "memscope_longest_look_seconds",
         "memscope_looks",
         "memscope_own_bytes",
         "memscope_poll_seconds_bucket",
@@ -270,7 +276,11 @@ fn a_collector_gets_each_metric_with_the_figures_of_the_snapshot() {
         assert!(names.contains(name), "no {name}: {names:?}");
     }
     for metric in &first {
-        let unit = if metric.name.ends_with("_bytes") { "By" } else { "" };
+        let unit = match &*metric.name {
+            "memscope_longest_look_seconds" => "s",
+            name if name.ends_with("_bytes") => "By",
+            _ => "",
+        };
         assert_eq!(metric.unit, unit, "{}", metric.name);
         assert!(!metric.description.is_empty(), "{}", metric.name);
     }

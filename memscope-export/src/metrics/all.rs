@@ -59,6 +59,12 @@ pub(super) const LOOKS: MetricFamily = MetricFamily::new(
     "",
     "How often all tasks were looked at: by reports, and by memscope's own thread.",
 );
+pub(super) const LONGEST_LOOK: MetricFamily = MetricFamily::new(
+    Gauge,
+    "memscope_longest_look_seconds",
+    "seconds",
+    "The longest time that memscope's own thread took to look at all tasks.",
+);
 pub(super) const OWN: MetricFamily = MetricFamily::new(
     Gauge,
     "memscope_own_bytes",
@@ -102,7 +108,7 @@ pub(super) const ALLOCATOR_FREE: MetricFamily = MetricFamily::new(
 /// let names = metric_families().map(|family| family.name);
 /// assert!(metrics(&get_memory_snapshot()).iter().all(|family| names.contains(&family.name)));
 /// ```
-pub const fn metric_families() -> [MetricFamily; 14] {
+pub const fn metric_families() -> [MetricFamily; 15] {
     [
         LIVE,
         ALLOCATED,
@@ -113,6 +119,7 @@ pub const fn metric_families() -> [MetricFamily; 14] {
         POLLS,
         DROPPED,
         LOOKS,
+        LONGEST_LOOK,
         OWN,
         RESIDENT,
         LIMIT,

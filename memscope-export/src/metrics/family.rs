@@ -43,6 +43,8 @@ pub struct MetricSeries {
 pub enum MetricValue {
     /// Of a gauge or a counter.
     Number(u64),
+    /// Of a gauge or a counter whose unit is seconds: so many nanoseconds.
+    Nanoseconds(u64),
     /// Of a histogram. The sum of the observed values is not known.
     Histogram {
         /// Upper bounds in the family's unit, rising, and how many observations are not above.
@@ -50,6 +52,14 @@ pub enum MetricValue {
         /// All observations.
         count: u64,
     },
+}
+
+impl MetricValue {
+    /// The seconds that so many nanoseconds are, as text and registries have them.
+    #[expect(clippy::cast_precision_loss, reason = "a double has microseconds of 280 years")]
+    pub fn seconds(nanoseconds: u64) -> f64 {
+        nanoseconds as f64 / 1e9
+    }
 }
 
 impl MetricSeries {
@@ -75,5 +85,10 @@ impl MetricFamily {
 
     pub(super) fn of(self, number: u64) -> Self {
         self.with([MetricSeries::new(Vec::new(), number)])
+    }
+
+    pub(super) fn of_nanoseconds(self, number: u64) -> Self {
+        let value = MetricValue::Nanoseconds(number);
+        self.with([MetricSeries { labels: Vec::new(), value }])
     }
 }

@@ -50,6 +50,10 @@ pub fn metrics(snapshot: &MemorySnapshot) -> Vec<MetricFamily> {
     let dropped = tool.ring_events_dropped.saturating_add(tool.events_dropped);
     families.push(all::DROPPED.of(dropped));
     families.push(all::LOOKS.of(tool.looks));
+    // Its thread has not looked yet.
+    if tool.longest_look_ns != 0 {
+        families.push(all::LONGEST_LOOK.of_nanoseconds(tool.longest_look_ns));
+    }
     families.push(all::OWN.of(tool.own_bytes));
     families.extend(resident(snapshot));
     families

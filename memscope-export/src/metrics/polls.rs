@@ -22,13 +22,8 @@ pub(super) fn family(snapshot: &MemorySnapshot) -> Option<MetricFamily> {
     };
     let buckets = DIGITS.map(|digits| {
         let up_to = (1_u64 << digits) - 1;
-        (seconds(up_to), sum(up_to))
+        (MetricValue::seconds(up_to), sum(up_to))
     });
     let value = MetricValue::Histogram { buckets: buckets.to_vec(), count: sum(u64::MAX) };
     Some(POLLS.with([MetricSeries { labels: Vec::new(), value }]))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "17 s are exact")]
-fn seconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e9
 }

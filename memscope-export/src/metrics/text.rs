@@ -3,7 +3,10 @@
 //! The crate `prometheus-client` writes this format too, but a histogram of it must have a sum. The
 //! sum of all polls is not measured, so it is absent here.
 
-use std::{fmt::Write, sync::Arc};
+use std::{
+    fmt::{Display, Write},
+    sync::Arc,
+};
 
 use super::{MetricFamily, MetricKind, MetricSeries, MetricValue};
 
@@ -32,11 +35,14 @@ fn push_family(out: &mut String, family: &MetricFamily) {
         push(out, format_args!("# UNIT {name} {unit}\n"));
     }
     push(out, format_args!("# HELP {name} {help}\n"));
+    let suffix = if *kind == MetricKind::Counter { "_total" } else { "" };
     for MetricSeries { labels, value } in series {
         match value {
             MetricValue::Number(number) => {
-                let suffix = if *kind == MetricKind::Counter { "_total" } else { "" };
                 push_line(out, (name, suffix), labels, None, *number);
+            }
+            MetricValue::Nanoseconds(number) => {
+                push_line(out, (name, suffix), labels, None, MetricValue::seconds(*number));
             }
             MetricValue::Histogram { buckets, count } => {
                 for (bound, count) in buckets {
@@ -54,7 +60,7 @@ fn push_line(
     (name, suffix): (&str, &str),
     labels: &[(&'static str, Arc<str>)],
     bound: Option<&str>,
-    number: u64,
+    number: impl Display,
 ) {
     out.push_str(name);
     out.push_str(suffix);

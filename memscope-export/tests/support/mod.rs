@@ -101,7 +101,7 @@ pub(crate) fn snapshot(sites: &[Value], changes: &Value) -> MemorySnapshot {
         "tool": {
             "own_bytes": 2048, "events_dropped": 2, "ended_tasks_forgotten": 0,
             "tasks_without_record": 0, "tasks_in_other": 0, "hand_overs_lost": 0, "tasks_split": 0,
-            "ring_events_dropped": 3, "looks": 3,
+            "ring_events_dropped": 3, "looks": 3, "longest_look_ns": 1_250_000,
         },
         "tasks": [], "sites": sites, "variables": [], "variable_sites": [], "hand_overs": [],
         "trends": [],
