@@ -1,12 +1,17 @@
 //! In a dump, each of several futures side by side has its own lines.
 
 use std::{
-    future::{Future, pending},
-    pin::Pin,
+    future::{Future, pending, poll_fn},
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
     time::Duration,
 };
 
-use futures::future;
+use futures::{FutureExt, StreamExt, future};
 use memscope_rs::async_memory::{AwaitBranch, AwaitPoint, task_dump};
 use memscope_tests::{wait_once, workers};
 use tokio::task::yield_now;
@@ -115,6 +120,125 @@ fn a_branch_that_is_disabled_has_no_lines() {
     let expected = [at(&[SECOND, LEAF]), at(&[MIDDLE, LEAF])];
     assert_eq!(lines(&point.branches), expected, "{point:#?}");
     assert!(point.stops.contains("), 2 of them disabled: "), "{point:#?}");
+}
+
+#[test]
+fn pinned_futures_of_a_select_of_futures_have_their_lines() {
+    let here = line!() + 3;
+    let point = point(async {
+        let (mut first, mut other) = (pin!(second().fuse()), pin!(middle().fuse()));
+        futures::select! {
+            () = first => {}
+            () = other => {}
+        }
+    });
+    assert_eq!(point.frames.last().map(|frame| frame.line), Some(here), "{point:#?}");
+    assert!(point.stops.contains("2 futures side by side in "), "{point:#?}");
+    assert_eq!(lines(&point.branches), [at(&[SECOND, LEAF]), at(&[MIDDLE, LEAF])], "{point:#?}");
+}
+
+/// Polls what it has until another thread says that it shall end.
+struct UntilTold<F>(Pin<Box<F>>, Arc<AtomicBool>);
+
+impl<F: Future> Future for UntilTold<F> {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match self.0.as_mut().poll(context) {
+            Poll::Pending if !self.1.load(Ordering::Relaxed) => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    }
+}
+
+/// The same with the two in a variant.
+enum Steps<F> {
+    Polls(Pin<Box<F>>, Arc<AtomicBool>),
+    Over(Arc<AtomicBool>),
+}
+
+impl<F: Future> Future for Steps<F> {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let (told, is_over) = match &mut *self {
+            Self::Polls(future, told) => (told.clone(), future.as_mut().poll(context).is_ready()),
+            Self::Over(told) => (told.clone(), true),
+        };
+        if is_over {
+            *self = Self::Over(told);
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+#[test]
+fn what_a_future_by_hand_perhaps_waits_for_has_its_lines_apart() {
+    let here = line!() + 1;
+    let until = point(async { UntilTold(Box::pin(second()), Arc::default()).await });
+    let there = line!() + 1;
+    let steps = point(async { Steps::Polls(Box::pin(second()), Arc::default()).await });
+    for (point, line) in [(until, here), (steps, there)] {
+        let own: Vec<u32> = point.frames.iter().map(|frame| frame.line).collect();
+        assert_eq!(own, [line], "{point:#?}");
+        assert!(
+            point.stops.contains(", perhaps for `await_points::branches::second` in it"),
+            "{point:#?}"
+        );
+        assert_eq!(lines(&point.branches), [at(&[SECOND, LEAF])], "{point:#?}");
+    }
+}
+
+#[test]
+fn a_closure_that_polls_what_it_borrows_perhaps_waits_for_it() {
+    let here = line!() + 3;
+    let point = point(async {
+        let (mut waits, mut polls) = (pin!(second()), Vec::new());
+        poll_fn(|context| {
+            polls.push(polls.len());
+            waits.as_mut().poll(context)
+        })
+        .await;
+    });
+    assert!((here..here + 5).contains(&point.frames[0].line), "{point:#?}");
+    assert_eq!(point.frames.len(), 1, "{point:#?}");
+    let perhaps = ", perhaps for `await_points::branches::second` in it";
+    assert!(point.stops.contains(perhaps), "{point:#?}");
+    assert_eq!(lines(&point.branches), [at(&[SECOND, LEAF])], "{point:#?}");
+}
+
+#[test]
+fn a_branch_that_is_surely_not_awaited_is_left_out_and_an_only_one_is_the_chain() {
+    let here = line!() + 2;
+    let zipped = point(async {
+        smol::future::zip(async {}, second()).await;
+    });
+    let there = line!() + 3;
+    let chained = point(async {
+        let none = futures::stream::once(async {}).filter(|()| future::ready(false));
+        let mut all = pin!(none.chain(futures::stream::once(second())));
+        all.next().await;
+    });
+    for (point, line) in [(zipped, here), (chained, there + 1)] {
+        let own: Vec<u32> = point.frames.iter().map(|frame| frame.line).collect();
+        assert_eq!(own, [line, SECOND, LEAF], "{point:#?}");
+        assert_eq!(point.branches, [], "{point:#?}");
+        assert!(point.stops.contains("this is one of several in "), "{point:#?}");
+    }
+}
+
+#[test]
+fn a_stream_that_has_given_its_item_is_no_branch() {
+    let here = line!() + 2;
+    let point = point(async {
+        let items = async_stream::stream! {
+            yield 1;
+            leaf().await;
+        };
+        let _ = pin!(items.filter(|_| pending::<bool>())).next().await;
+    });
+    assert_eq!(point.frames.len(), 1, "{point:#?}");
+    assert!(point.frames[0].line > here, "{point:#?}");
+    assert_eq!(point.branches, [], "{point:#?}");
 }
 
 #[test]

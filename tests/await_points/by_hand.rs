@@ -400,7 +400,7 @@ fn what_a_closure_captures_is_not_followed() {
         .await;
     });
     assert_eq!(lines(&point), [line], "{point:#?}");
-    assert!(point.stops.contains("{closure_env#0}, which is written by hand"), "{point:#?}");
+    assert!(point.stops.contains("{closure}, which is written by hand"), "{point:#?}");
 
     // By reference.
     let mut child = Box::new(paged());
@@ -413,7 +413,7 @@ fn what_a_closure_captures_is_not_followed() {
         .await;
     });
     assert_eq!(lines(&point), [line], "{point:#?}");
-    assert!(point.stops.contains("{closure_env#0} around it is written by hand"), "{point:#?}");
+    assert!(point.stops.contains("{closure} around it is written by hand"), "{point:#?}");
 
     // The same, as `select!` does, under the names that it has, beside one.
     let mut first = Box::new(paged());
@@ -434,7 +434,7 @@ fn what_a_closure_captures_is_not_followed() {
         .await;
     });
     assert_eq!(point.frames.len(), 1, "{point:#?}");
-    assert!(point.stops.contains("{closure_env#"), "{point:#?}");
+    assert!(point.stops.contains("{closure}"), "{point:#?}");
     assert!(point.stops.contains("is written by hand"), "{point:#?}");
 }
 

@@ -5,11 +5,11 @@ use std::{
     future::{Future, pending, ready},
     pin::{Pin, pin},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{
-    StreamExt, TryStreamExt,
+    FutureExt, StreamExt, TryStreamExt,
     future::{join, try_join},
     poll, stream,
 };
@@ -161,6 +161,115 @@ fn a_type_by_hand_with_another_type_in_it_may_wait_for_that() {
     let line = line!() + 1;
     let point = waits(async { Moves(leaf()).await });
     assert_eq!(lines(&point), [line, LEAF], "{point:#?}");
+}
+
+/// A future that keeps what it waits for elsewhere.
+enum Ask {
+    New,
+    Asked,
+}
+
+impl Future for Ask {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<bool> {
+        *self = match *self {
+            Self::New | Self::Asked => Self::Asked,
+        };
+        Poll::Pending
+    }
+}
+
+/// Polls its work once, and then one of these.
+struct Asks<F> {
+    work: F,
+    is_polled: bool,
+    asks: [Ask; 2],
+}
+
+impl<F: Future + Unpin> Future for Asks<F> {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<bool> {
+        if !self.is_polled {
+            self.is_polled = true;
+            let _ = Pin::new(&mut self.work).poll(context);
+        }
+        Pin::new(&mut self.asks[0]).poll(context)
+    }
+}
+
+#[test]
+fn an_enum_without_fields_may_be_what_a_task_waits_for() {
+    let line = line!() + 2;
+    let point = waits(async {
+        let _ = pin!(source().filter(|_| Ask::New)).next().await;
+    });
+    ends_at(line, &point, "futures_util::stream::stream::filter::Filter<");
+
+    let line = line!() + 2;
+    let point = waits(async {
+        Asks { work: Moves(leaf()), is_polled: false, asks: [Ask::New, Ask::New] }.await
+    });
+    ends_at(line, &point, "await_points::elsewhere::Asks<");
+}
+
+/// Lets one item through, and waits for an hour, of which a thread tells.
+struct Rate<S>(S, Option<Instant>);
+
+impl<S: stream::Stream + Unpin> stream::Stream for Rate<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        if self.1.is_some() {
+            return Poll::Pending;
+        }
+        self.1 = Some(Instant::now());
+        self.0.poll_next_unpin(context)
+    }
+}
+
+#[test]
+fn a_stream_that_has_given_its_item_is_never_waited_for() {
+    let line = line!() + 4;
+    let point = waits(async {
+        let mut items = pin!(Rate(Box::pin(source()), None));
+        let _ = items.next().await;
+        let _ = items.next().await;
+    });
+    // Where sampled memory is read, a box that a type by hand has is not followed.
+    assert_eq!(lines(&point), [line], "{point:#?}");
+
+    let line = line!() + 5;
+    let point = waits(async {
+        let source = pin!(source());
+        let mut items = Rate(source, None);
+        let _ = items.next().await;
+        let _ = items.next().await;
+    });
+    assert_eq!(lines(&point), [line], "{point:#?}");
+}
+
+#[test]
+fn a_stage_without_a_function_is_named_by_its_type() {
+    let _timers = with_timers();
+    let long = || tokio::time::sleep(Duration::from_hours(1));
+    let line = line!() + 1;
+    let point = waits(async { long().then(|()| leaf()).await });
+    assert_eq!(lines(&point), [line], "{point:#?}");
+    assert!(!point.stops.contains("holds no future"), "{point:#?}");
+    assert!(point.stops.starts_with("waits for futures_util::future::"), "{point:#?}");
+
+    let line = line!() + 4;
+    let point = waits(async {
+        let mut over = pin!(ready(()).then(|()| async {}).fuse());
+        over.as_mut().await;
+        tokio::select! { () = over => {} () = long() => {} }
+    });
+    assert_eq!(lines(&point), [line], "{point:#?}");
+    let start = "waits for another of several in (";
+    assert!(point.stops.starts_with(start), "{point:#?}");
+    assert!(point.stops.contains("Sleep) than "), "{point:#?}");
 }
 
 /// A future that returns a future, which waits.

@@ -33,6 +33,19 @@ async fn has_argument(body: Vec<u8>, waiting: Waiting) {
     drop(black_box(body));
 }
 
+/// The same, without what was on the stack before: a part of a future that was not written yet
+/// would have words of it, and so the block of another.
+#[inline(never)]
+fn argument(body: Vec<u8>, waiting: Waiting) -> impl Future<Output = ()> {
+    #[inline(never)]
+    #[expect(clippy::large_stack_arrays, reason = "as deep as what was called before")]
+    fn clear() {
+        black_box([0_u8; 64 << 10]);
+    }
+    clear();
+    has_argument(body, waiting)
+}
+
 /// The words of `request` stay where it was.
 async fn hands_on(request: Vec<u8>, waiting: Waiting) {
     receives(request, waiting).await;
@@ -114,9 +127,9 @@ fn a_task_says_through_which_variable_it_holds_most() {
     let graph = runtime.block_on(async {
         let send = || waiting.clone();
         tokio::spawn(has_local(send()));
-        drop(spawn_tracked(has_argument(vec![1; ARGUMENT], send())));
+        drop(spawn_tracked(argument(vec![1; ARGUMENT], send())));
+        tokio::spawn(Box::pin(argument(vec![1; BOXED], send())));
         tokio::spawn(hands_on(vec![1; HANDED_ON], send()));
-        tokio::spawn(Box::pin(has_argument(vec![1; BOXED], send())));
         tokio::spawn(lends(send()));
         tokio::spawn(has_large(send()));
         tokio::spawn(locks(send()));

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The deepest nesting of types that is followed.
-const MOST_DEPTH: u32 = 32;
+const MOST_DEPTH: u32 = 64;
 
 /// The result of a visit to a type.
 #[derive(Clone, Copy, Debug)]
@@ -203,10 +203,17 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
             return None;
         }
         match entry.tag() {
-            dw::DW_TAG_base_type | dw::DW_TAG_enumeration_type => Some(Contents::Data),
+            dw::DW_TAG_base_type => Some(Contents::Data),
+            // An enum without fields, which may be a future: what it waits for is in a static.
+            dw::DW_TAG_enumeration_type => {
+                let is_data = is_data(&self.types.name(at));
+                Some(if is_data { Contents::Data } else { Contents::Plain })
+            }
             // A pointer to a function, which may have no size here.
             dw::DW_TAG_pointer_type => {
-                is_function(self.types.units.name(at, &entry)?).then_some(Contents::Data)
+                let name = self.types.units.name(at, &entry)?;
+                let may_poll = name.contains("task::wake::Context");
+                is_function(name).then_some(if may_poll { Contents::Plain } else { Contents::Data })
             }
             dw::DW_TAG_array_type => {
                 let element = self.types.referred(at, &entry, dw::DW_AT_type)?;

@@ -28,20 +28,21 @@ pub(super) fn find_or_make_root(
     first: usize,
     future: &'static FutureType,
 ) -> Option<&'static Node> {
-    find_or_make_root_with(first, future, |layouts| match join(layouts, future) {
+    find_or_make_root_in(&TABLE, first, future, |layouts| match join(layouts, future) {
         Ok(id) => resolve(layouts, id, 0, Reach::Everything),
         Err(why) => StepKind::end(WalkEnd::NotJoined(why)),
     })
 }
 
-/// Finds the root of a type, or makes it. `first_step`: how a walk begins there.
-pub(super) fn find_or_make_root_with(
+/// Finds the root of a type in this table, or makes it. `first_step`: how a walk begins there.
+pub(super) fn find_or_make_root_in(
+    table: &'static [StaticRef<Root>; ROOTS],
     first: usize,
     future: &'static FutureType,
     first_step: impl Fn(&Layouts) -> StepKind,
 ) -> Option<&'static Node> {
     for step in 0..PROBES {
-        let place = &TABLE[(first + step) % ROOTS];
+        let place = &table[(first + step) % ROOTS];
         let root = if let Some(root) = place.get() {
             root
         } else {
@@ -94,7 +95,8 @@ pub(super) fn make(child: Draft, way: StepKind) -> Option<&'static Node> {
     let is_end = matches!(step, Step::End(_));
     // Paths leave half of the room for the nodes that walks need.
     let has_room = PLACES.load(Ordering::Relaxed) < MOST_PLACES / 2;
-    let cached_path = if is_end && has_room { CachedPath::to(future, parent, check) } else { None };
+    let is_cached = is_end && has_room && !matches!(reach, Reach::Still);
+    let cached_path = if is_cached { CachedPath::to(future, parent, check) } else { None };
     let new = || {
         let places = (step.places() + cached_path.as_ref().map_or(0, CachedPath::places)) as u64;
         let earlier = PLACES.fetch_add(places, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use memscope_layout::{Field, Layouts, Shape, TypeId};
 
 use super::{
     known,
-    layouts::short,
+    layouts::written,
     resolve::{Reach, StepKind, polls, resolve, side_by_side, variant},
     tree::Step,
     walk_end::WalkEnd,
@@ -51,12 +51,12 @@ impl Joined {
         }
         let waiting: Vec<&Field> = waiting.iter().filter_map(|at| fields.get(*at)).collect();
         match waiting[..] {
-            [] => StepKind::end(WalkEnd::Leaf(short(&tuple.name))),
+            [] => StepKind::end(WalkEnd::Leaf(written(&tuple.name))),
             [field] => {
                 let start = self.start.saturating_add(field.offset);
                 let mut way = resolve(layouts, field.future_type, start, reach);
                 if polls(tuple) > fields.len() && way.beside.is_none() {
-                    way.beside = Some(short(&tuple.name));
+                    way.beside = Some(written(&tuple.name));
                 }
                 way
             }

@@ -52,6 +52,7 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("tokio::time::timeout::Timeout", &["value"]),
     // tokio-stream 0.1, async-stream 0.3: they poll the stream, which polls its generator.
     ("async_stream::async_stream::AsyncStream", &["generator"]),
+    ("async_stream::next::Next", &["stream"]),
     ("tokio_stream::stream_ext::next::Next", &["stream"]),
     // tokio-util 0.7: they poll. Some also ask a token, or enter a runtime.
     ("tokio_util::context::TokioContext", &["inner"]),
@@ -233,6 +234,24 @@ const SIGNALS: [(&str, &str); 3] = [
     ("tonic::transport::server::", "connection_timeout_future::{async_fn_env#0}"),
 ];
 
+/// Futures that hand on an item of a stream: they are pending once, while the stream is ready with
+/// the item. So the function that awaits one is not what its task waits for.
+///
+/// Each was read in the source of the version named above it.
+const GIVERS: [&str; 3] = [
+    // async-stream 0.3.
+    "async_stream::yielder::Send",
+    // async-fn-stream 0.2.
+    "async_fn_stream::CollectFuture",
+    // genawaiter 0.99.
+    "genawaiter::core::Barrier",
+];
+
+/// Whether a function that awaits a value of this type has given an item.
+pub(super) fn gives_an_item(type_name: &str) -> bool {
+    GIVERS.contains(&type_name.split('<').next().unwrap_or_default())
+}
+
 /// It keeps what it polls in a `ManuallyDrop`, which only its own destructor drops.
 const INSTRUMENTED: &str = "tracing::instrument::Instrumented";
 
@@ -290,6 +309,11 @@ pub(super) fn is_output(future: &FutureType, variant: &str) -> bool {
     MAYBE_DONE.contains(&path(future)) && variant == "Done"
 }
 
+/// Whether what the type holds is all of a single field.
+pub(super) fn is_option(future: &FutureType) -> bool {
+    path(future) == "core::option::Option"
+}
+
 /// The futures of a `join` of futures-util, which may be over.
 const MAYBE_DONE: [&str; 2] = [
     "futures_util::future::maybe_done::MaybeDone",
@@ -322,6 +346,26 @@ pub(super) fn joined_future(layouts: &Layouts, id: TypeId) -> Option<TypeId> {
     let Shape::Enum { variants, .. } = &future.shape else { return None };
     let variant = variants.iter().find(|it| &*it.name == JOINED_FUTURE)?;
     Some(variant.fields.first()?.future_type)
+}
+
+/// The future behind pointers and in types that are only what they are made of.
+pub(super) fn inside(layouts: &Layouts, mut id: TypeId) -> TypeId {
+    /// The most of them.
+    const MOST: u32 = 8;
+
+    for _ in 0..MOST {
+        let Some(future) = layouts.future_type(id) else { return id };
+        id = match (&future.shape, joined_future(layouts, id)) {
+            (_, Some(joined)) => joined,
+            (Shape::Pointer { to, .. }, None) => *to,
+            (Shape::Struct(fields), None) => match &fields[..] {
+                [field] if PARTS.contains(&path(future)) => field.future_type,
+                _ => return id,
+            },
+            _ => return id,
+        };
+    }
+    id
 }
 
 /// Whether all that a value of this type can wait for is a signal.

@@ -4,6 +4,7 @@ use std::{collections::HashMap, env, fs, path::PathBuf};
 
 use memscope_layout::{Coroutine, Held, Layouts, Member, MemberKind, Shape, State, TypeId};
 
+use super::function_name::function;
 use crate::{
     alloc::current::exempt,
     model::{LocalProfile, StateMachine, WidestState, text},
@@ -185,6 +186,11 @@ fn locals(state: &State, is_wanted: fn(&Member) -> bool) -> Vec<LocalProfile> {
         }
     };
     members.into_iter().map(local).collect()
+}
+
+/// The name of a type as people write it.
+pub(crate) fn written(name: &str) -> String {
+    short(&function(name).replace(", alloc::alloc::Global", ""))
 }
 
 /// Cuts the middle out of a long name.

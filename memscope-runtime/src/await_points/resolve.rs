@@ -5,7 +5,7 @@ use memscope_layout::{Discriminant, Field, FutureType, Layouts, Shape, TypeId, V
 use super::{
     joined::Joined,
     known::{self, Rule},
-    layouts::short,
+    layouts::written,
     tree::{MOST_DEPTH, Step},
     tuple::{Disabled, MOST_NAMED, arity, named},
     walk_end::{Branch, WalkEnd},
@@ -25,6 +25,16 @@ pub(super) enum Reach {
     ByHand(TypeId),
     /// The path is in a function that such a value has. The walk follows no pointer.
     Inline(TypeId),
+    /// Everything: the memory is a copy that stands still. What a value waits for that was written
+    /// by hand is as uncertain as elsewhere.
+    Still,
+}
+
+impl Reach {
+    /// Whether a walk follows pointers, and asks numbers that stand elsewhere.
+    fn has_all(self) -> bool {
+        matches!(self, Self::Everything | Self::Still)
+    }
 }
 
 /// How a walk goes on from a node, and the tuple that the node is a part of.
@@ -98,9 +108,16 @@ pub(super) fn resolve_variant(
     reach: Reach,
 ) -> StepKind {
     if known::is_output(enumeration, &variant.name) {
-        return StepKind::end(WalkEnd::NoFuture(short(&enumeration.name)));
+        return StepKind::end(WalkEnd::NoFuture(written(&enumeration.name)));
     }
     let fields: Vec<&Field> = variant.fields.iter().collect();
+    if matches!(reach, Reach::Still) && may_wait_for_more(layouts, enumeration) {
+        let stop = match fields[..] {
+            [] => WalkEnd::Leaf(written(&enumeration.name)),
+            _ => perhaps(layouts, enumeration, &fields, start),
+        };
+        return StepKind { reach, ..StepKind::end(stop) };
+    }
     match only(layouts, enumeration, &fields, start, false) {
         Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset), reach),
         Err(stop) => StepKind { reach, ..StepKind::end(stop) },
@@ -115,7 +132,7 @@ impl StepKind {
             let Some(future) = layouts.future_type(id) else {
                 return Step::End(WalkEnd::NotUnderstood);
             };
-            if let Err(stop) = self.enter(layouts, id, future) {
+            if let Err(stop) = self.enter(layouts, id, future, start) {
                 return Step::End(stop);
             }
             if let Some(step) = self.mask(id, future, start) {
@@ -151,7 +168,7 @@ impl StepKind {
                 }
                 Shape::Struct(fields) => {
                     let joined = Joined::new(id, start);
-                    if matches!(self.reach, Reach::Everything)
+                    if self.reach.has_all()
                         && polls(future) > 1
                         && let Some(step) = joined.step(layouts)
                     {
@@ -159,7 +176,7 @@ impl StepKind {
                     }
                     fields
                 }
-                _ => return Step::End(WalkEnd::Leaf(short(&future.name))),
+                _ => return Step::End(WalkEnd::Leaf(written(&future.name))),
             };
             let fields: Vec<&Field> = fields.iter().filter(|it| !disabled.has(it)).collect();
             if fields.is_empty() && several {
@@ -179,7 +196,7 @@ impl StepKind {
 
     /// The step that asks the closure of a `select!` which of its branches are disabled.
     fn mask(&self, id: TypeId, future: &FutureType, start: u64) -> Option<Step> {
-        let mask = future.select_mask.filter(|_| matches!(self.reach, Reach::Everything))?;
+        let mask = future.select_mask.filter(|_| self.reach.has_all())?;
         Some(Step::Mask {
             pointer: offset(start, mask.pointer_offset)?,
             size: size(Discriminant { offset: 0, size: mask.size })?,
@@ -190,10 +207,16 @@ impl StepKind {
     }
 
     /// Checks whether a value of this type may be read, and sets how far the walk may read in it.
-    fn enter(&mut self, layouts: &Layouts, id: TypeId, future: &FutureType) -> Result<(), WalkEnd> {
-        let name_of = |id| layouts.future_type(id).map_or_else(String::new, |it| short(&it.name));
+    fn enter(
+        &mut self,
+        layouts: &Layouts,
+        id: TypeId,
+        future: &FutureType,
+        start: u64,
+    ) -> Result<(), WalkEnd> {
+        let name_of = |id| layouts.future_type(id).map_or_else(String::new, |it| written(&it.name));
         match (&future.shape, self.reach) {
-            (_, Reach::Everything) | (Shape::Leaf, _) => {}
+            (_, Reach::Everything | Reach::Still) | (Shape::Leaf, _) => {}
             (Shape::Coroutine(_), Reach::ByHand(by) | Reach::Inline(by)) => {
                 self.reach = Reach::Inline(by);
             }
@@ -201,7 +224,7 @@ impl StepKind {
                 Shape::Pointer { .. } | Shape::TraitObject { .. },
                 Reach::ByHand(by) | Reach::Inline(by),
             ) => {
-                return Err(WalkEnd::PointerByHand(short(&future.name), name_of(by)));
+                return Err(WalkEnd::PointerByHand(written(&future.name), name_of(by)));
             }
             (_, Reach::ByHand(by)) if !future.is_plain_besides => {
                 return Err(WalkEnd::ByHand(name_of(by)));
@@ -211,15 +234,48 @@ impl StepKind {
         if matches!(future.shape, Shape::Struct(_) | Shape::Enum { .. })
             && known::rule(layouts, future) == Rule::ByHand
         {
-            if !future.is_plain_besides {
-                return Err(WalkEnd::ByHand(name_of(id)));
-            }
-            if !future.is_data_besides {
-                return Err(WalkEnd::Perhaps(name_of(id), functions(layouts, &all_fields(future))));
-            }
+            return self.enter_by_hand(layouts, id, future, start);
+        }
+        Ok(())
+    }
+
+    /// The same for a type that was written by hand.
+    fn enter_by_hand(
+        &mut self,
+        layouts: &Layouts,
+        id: TypeId,
+        future: &FutureType,
+        start: u64,
+    ) -> Result<(), WalkEnd> {
+        let is_still = matches!(self.reach, Reach::Still);
+        if !future.is_plain_besides && !is_still {
+            return Err(WalkEnd::ByHand(written(&future.name)));
+        }
+        if !future.is_data_besides {
+            return match &future.shape {
+                // Which variant it is tells what it has.
+                Shape::Enum { discriminant: Some(_), .. } if is_still => Ok(()),
+                _ => Err(perhaps(layouts, future, &all_fields(future), start)),
+            };
+        }
+        if !is_still {
             self.reach = Reach::ByHand(id);
         }
         Ok(())
+    }
+}
+
+/// Whether the type was written by hand and has something besides futures that it may wait for.
+fn may_wait_for_more(layouts: &Layouts, future: &FutureType) -> bool {
+    !future.is_data_besides && known::rule(layouts, future) == Rule::ByHand
+}
+
+/// The end of a walk in such a type, which has futures in these fields.
+fn perhaps(layouts: &Layouts, future: &FutureType, fields: &[&Field], start: u64) -> WalkEnd {
+    WalkEnd::Perhaps {
+        name: written(&future.name),
+        futures: functions(layouts, fields),
+        branches: branches(fields, start),
     }
 }
 
@@ -238,11 +294,13 @@ fn only<'l>(
         Rule::Part | Rule::ByHand => true,
     };
     let fields: Vec<&Field> = fields.iter().copied().filter(|it| is_polled(it)).collect();
-    let name = short(&future.name);
+    let name = written(&future.name);
     match fields[..] {
         [field] if field.is_certain || drops_last => Ok(field),
         [_] => Err(WalkEnd::Uncertain(name)),
-        [] => Err(WalkEnd::NoFuture(name)),
+        // Of any other type, what it polls now may be a field that leads to no function.
+        [] if known::is_option(future) => Err(WalkEnd::NoFuture(name)),
+        [] => Err(WalkEnd::Leaf(name)),
         ref several => {
             let is_work = |it: &&&Field| !known::is_signal(layouts, it.future_type);
             let mut works = several.iter().filter(is_work);
@@ -270,24 +328,29 @@ pub(super) fn side_by_side(
     several: &[&Field],
     start: u64,
 ) -> WalkEnd {
-    let branches = several.iter().map(|field| Branch {
-        to: field.future_type,
-        start: start.saturating_add(field.offset),
-        child: StaticRef::none(),
-    });
     WalkEnd::SideBySide {
-        name: short(&future.name),
+        name: written(&future.name),
         count: several.len(),
         futures: functions(layouts, several),
-        branches: branches.collect(),
+        branches: branches(several, start),
     }
+}
+
+/// The futures in these fields of a value that begins at `start`.
+fn branches(fields: &[&Field], start: u64) -> Box<[Branch]> {
+    let branches = fields.iter().map(|field| Branch {
+        to: field.future_type,
+        start: start.saturating_add(field.offset),
+        is_certain: field.is_certain,
+        child: StaticRef::none(),
+    });
+    branches.collect()
 }
 
 /// What the futures in these fields are, as people write them.
 fn functions(layouts: &Layouts, several: &[&Field]) -> Vec<String> {
     let names = several.iter().take(MOST_NAMED).map(|field| {
-        let id = field.future_type;
-        let future = layouts.future_type(known::joined_future(layouts, id).unwrap_or(id));
+        let future = layouts.future_type(known::inside(layouts, field.future_type));
         named(future.map_or("", |it| &it.name))
     });
     names.collect()

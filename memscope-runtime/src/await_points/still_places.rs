@@ -62,8 +62,17 @@ fn backtrace(place: &StillPlace, above: u32) -> Option<AwaitBranch> {
     for frame in &mut frames {
         frame.locals = Vec::new();
     }
-    let branches = place.branches.iter().filter_map(|branch| backtrace(branch, place.node));
-    Some(AwaitBranch { frames, stops, branches: branches.collect() })
+    let mut branches: Vec<_> =
+        place.branches.iter().filter_map(|branch| backtrace(branch, place.node)).collect();
+    if let Some(only) = branches.pop_if(|_| place.goes_on) {
+        frames.extend(only.frames);
+        let mut stops = only.stops;
+        if let Some(several) = tree::side_by_side(place.node) {
+            stops.extend(["; this is one of several in ", several]);
+        }
+        return Some(AwaitBranch { frames, stops, branches: only.branches });
+    }
+    Some(AwaitBranch { frames, stops, branches })
 }
 
 fn cannot() -> String {

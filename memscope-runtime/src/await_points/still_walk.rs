@@ -9,16 +9,22 @@ use std::ptr;
 use memscope_layout::{Shape, StateKind, TaskLayout};
 
 use super::{
-    grow::{find_or_make_root_with, join},
-    image,
-    layouts::{self, short},
+    grow::{find_or_make_root_in, join},
+    image, layouts,
     resolve::{Reach, resolve},
-    tree::{Node, Step, place_of_root},
+    tree::{Node, ROOTS, Root, Step, place_of_root},
     walk_end::WalkEnd,
 };
 #[cfg(all(feature = "layout", feature = "tokio"))]
 use crate::alloc::cells::CellType;
-use crate::{accounting::FutureType, primitives::sync::Ordering};
+use crate::{
+    accounting::FutureType,
+    primitives::{StaticRef, sync::Ordering},
+};
+
+/// The roots of walks that read everything. Those of walks through memory that other threads may
+/// write are in another table.
+static STILL_TABLE: [StaticRef<Root>; ROOTS] = [const { StaticRef::none() }; ROOTS];
 
 /// Memory that stands still.
 pub(crate) trait StillMemory {
@@ -56,7 +62,7 @@ pub(crate) fn cell_layout(
     // NOTE: walks begin at the node of this type of future, so each type must have one of its own.
     #[cfg(feature = "symbols")]
     if ptr::eq(kind.future(), FutureType::not_known()) {
-        kind.note_future(&written(future_name(layout)));
+        kind.note_future(&layouts::written(future_name(layout)));
     }
     Ok(layout)
 }
@@ -70,11 +76,6 @@ pub(crate) fn future_name(layout: &TaskLayout) -> &'static str {
 /// The size of the future of such a task.
 pub(crate) fn future_size(layout: &TaskLayout) -> Option<u64> {
     layouts::kept()?.future_type(layout.future_type)?.size
-}
-
-/// The name of a future as people write it.
-pub(crate) fn written(name: &str) -> String {
-    short(&super::function_name::function(name))
 }
 
 /// A waiting function, where its state machine is.
@@ -100,8 +101,10 @@ pub(crate) fn coroutine_of(future: &FutureType) -> Option<usize> {
 pub(crate) struct StillPlace {
     /// The number of the node.
     pub(super) node: u32,
-    /// The places of the futures that stand side by side there.
+    /// The places of the futures that stand side by side there, or that it perhaps waits for.
     pub(super) branches: Vec<Self>,
+    /// Whether the only branch is what the task waits for: the others surely are not.
+    pub(super) goes_on: bool,
 }
 
 /// The most branches that one task is followed into.
@@ -139,8 +142,8 @@ fn walk(
     layout: &TaskLayout,
     future: &'static FutureType,
 ) -> Found {
-    let root = find_or_make_root_with(place_of_root(future), future, |layouts| {
-        resolve(layouts, layout.future_type, 0, Reach::Everything)
+    let root = find_or_make_root_in(&STILL_TABLE, place_of_root(future), future, |layouts| {
+        resolve(layouts, layout.future_type, 0, Reach::Still)
     });
     let Some(root) = root else { return Found::No };
     let (mut at, mut node) = (start, root);
@@ -162,7 +165,7 @@ fn walk(
     }
 }
 
-/// The place of the node at which a walk has ended, and those of the futures side by side there.
+/// The place of the node at which a walk has ended, and those of its branches.
 /// `left`: how many more branches may be followed.
 fn place(
     memory: &mut impl StillMemory,
@@ -170,21 +173,25 @@ fn place(
     node: &'static Node,
     left: &mut usize,
 ) -> StillPlace {
-    let mut branches = Vec::new();
-    if let Step::End(WalkEnd::SideBySide { branches: several, .. }) = &node.step
-        && several.len() <= *left
+    let (mut branches, mut goes_on) = (Vec::new(), false);
+    if let Step::End(stop) = &node.step
+        && let Some(now_left) = left.checked_sub(stop.branches().len())
     {
-        *left -= several.len();
-        for branch in several {
+        *left = now_left;
+        for branch in stop.branches() {
             let Some(mut end) = node.branch(branch) else { continue };
             let mut at = at;
             while let Some(next) = step(memory, &mut at, end) {
                 end = next;
             }
-            branches.push(place(memory, at, end, left));
+            match &end.step {
+                Step::End(stop) if stop.not_awaited().is_some() => {}
+                _ => branches.push(place(memory, at, end, left)),
+            }
         }
+        goes_on = branches.len() == 1 && matches!(stop, WalkEnd::SideBySide { .. });
     }
-    StillPlace { node: node.id.load(Ordering::Relaxed), branches }
+    StillPlace { node: node.id.load(Ordering::Relaxed), branches, goes_on }
 }
 
 /// Whether no function above this node waits.

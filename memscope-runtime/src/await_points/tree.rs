@@ -19,10 +19,10 @@ use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 #[cfg(feature = "layout")]
 use super::walk::{self, Start};
 use super::{
-    function_name::function,
     grow::{Draft, add, behind, find_or_make_root, make},
     joined::Joined,
-    layouts::{self, locals_of, place_of, short},
+    known,
+    layouts::{self, locals_of, place_of, written},
     resolve::{Reach, StepKind, resolve, resolve_enabled, resolve_select, resolve_variant},
     seen::Seen,
     tuple::Disabled,
@@ -177,8 +177,8 @@ impl Step {
         match self {
             Self::State { children, .. } => children.len(),
             Self::Variant { children, .. } => 2 * children.len(),
-            Self::End(WalkEnd::SideBySide { branches, .. }) => 3 * branches.len(),
-            Self::Pointer { .. } | Self::Object { .. } | Self::Mask { .. } | Self::End(_) => 0,
+            Self::End(stop) => 3 * stop.branches().len(),
+            Self::Pointer { .. } | Self::Object { .. } | Self::Mask { .. } => 0,
         }
     }
 }
@@ -243,19 +243,23 @@ impl Node {
         let index = machine.states.iter().position(|state| state.value == Some(value))?;
         let state = machine.states.get(index)?;
         let is_waiting = matches!(state.kind, StateKind::Suspended(_));
-        let frame = is_waiting.then_some((*coroutine, index));
+        let has_given = state.awaited().is_some_and(|it| known::gives_an_item(&it.type_name));
+        let frame = (is_waiting && !has_given).then_some((*coroutine, index));
         let check = PathCheck::value(&self.step, value);
         let child = Draft { frame, value, check, ..self.child() };
         let child = add(place, child, || {
             if !is_waiting {
                 return StepKind::end(WalkEnd::NotWaiting(state.kind));
             }
+            if has_given {
+                return StepKind::end(WalkEnd::HasGiven);
+            }
             let Some(awaited) = state.awaited() else {
                 return StepKind::end(WalkEnd::NotUnderstood);
             };
             match awaited.future_type {
                 Some(id) => resolve(layouts, id, start.saturating_add(awaited.offset), self.reach),
-                None => StepKind::end(WalkEnd::Leaf(short(&awaited.type_name))),
+                None => StepKind::end(WalkEnd::Leaf(written(&awaited.type_name))),
             }
         })?;
         // If another child was made first, that one stays.
@@ -364,12 +368,17 @@ impl Node {
         place.append(vtable as u64, node)
     }
 
-    /// The first node of one of the futures that stand side by side where a walk ends.
+    /// The first node of one of the branches where a walk ends.
     pub(super) fn branch(&'static self, branch: &'static Branch) -> Option<&'static Self> {
         let layouts = layouts::kept()?;
         branch.child.get().or_else(|| {
             add(&branch.child, self.child(), || {
-                resolve(layouts, branch.to, branch.start, self.reach)
+                if branch.is_certain {
+                    return resolve(layouts, branch.to, branch.start, self.reach);
+                }
+                let future = layouts.future_type(branch.to);
+                let name = future.map_or_else(String::new, |future| written(&future.name));
+                StepKind::end(WalkEnd::Uncertain(name))
             })
         })
     }
@@ -386,13 +395,21 @@ pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
     backtrace_below(id, 0)
 }
 
+/// The type whose futures stand side by side where the node with this number ends.
+pub(super) fn side_by_side(id: u32) -> Option<&'static str> {
+    match &NODES.get(id.checked_sub(1)?)?.get()?.step {
+        Step::End(WalkEnd::SideBySide { name, .. }) => Some(name),
+        _ => None,
+    }
+}
+
 /// The same, without the functions down to the node `above`.
 pub(super) fn backtrace_below(id: u32, above: u32) -> Option<(Vec<AwaitFrame>, String)> {
     let layouts = layouts::kept()?;
     let node = NODES.get(id.checked_sub(1)?)?.get()?;
-    let mut stops = match &node.step {
-        Step::End(stop) => stop.say(),
-        _ => "could not be followed further: it is in no state that debug information knows, or there were too many".to_owned(),
+    let (mut stops, mut not_awaited) = match &node.step {
+        Step::End(stop) => (stop.say(), stop.not_awaited()),
+        _ => ( "could not be followed further: it is in no state that debug information knows, or there were too many".to_owned(), None),
     };
     let mut frames = Vec::new();
     let mut at = Some(node);
@@ -402,17 +419,22 @@ pub(super) fn backtrace_below(id: u32, above: u32) -> Option<(Vec<AwaitFrame>, S
             Some((machine, machine.states.get(state)?))
         });
         if let Some((machine, state)) = found {
+            not_awaited = None;
             let (file, line) = place_of(state);
             frames.push(AwaitFrame {
-                function: short(&function(&machine.path)),
+                function: written(&machine.path),
                 file,
                 line,
                 size_bytes: machine.size,
                 locals: locals_of(state),
             });
         }
-        if let Some(several) = &node.beside {
-            stops.extend(["; this is one of several in ", several]);
+        match (&node.beside, not_awaited.take_if(|_| node.beside.is_some())) {
+            (Some(several), Some(what)) => {
+                stops = format!("waits for another of several in {several} than {what}");
+            }
+            (Some(several), None) => stops.extend(["; this is one of several in ", several]),
+            (None, _) => {}
         }
         at = node.parent;
     }

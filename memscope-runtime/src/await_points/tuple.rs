@@ -2,7 +2,7 @@
 
 use memscope_layout::Field;
 
-use super::{function_name::function, layouts::short, walk_end::WalkEnd};
+use super::{layouts::written, walk_end::WalkEnd};
 
 /// The most futures side by side that are named.
 pub(super) const MOST_NAMED: usize = 8;
@@ -37,8 +37,8 @@ impl Disabled {
     pub(super) fn tuple(self, tuple: &str) -> String {
         let disabled = elements(tuple).len() - self.enabled(tuple).count();
         match disabled {
-            0 => short(tuple),
-            _ => format!("{}, {disabled} of them disabled", short(tuple)),
+            0 => written(tuple),
+            _ => format!("{}, {disabled} of them disabled", written(tuple)),
         }
     }
 
@@ -46,7 +46,7 @@ impl Disabled {
     pub(super) fn leaves(self, tuple: &str) -> WalkEnd {
         let names: Vec<&str> = self.enabled(tuple).collect();
         match names[..] {
-            [name] => WalkEnd::Leaf(short(name)),
+            [name] => WalkEnd::Leaf(written(name)),
             [] => WalkEnd::Leaf(self.tuple(tuple)),
             _ => WalkEnd::SideBySide {
                 name: self.tuple(tuple),
@@ -96,7 +96,7 @@ pub(super) fn arity(name: &str) -> usize {
 
 /// A future as a list of several has it.
 pub(super) fn named(future: &str) -> String {
-    format!("`{}`", function(&short(future)))
+    format!("`{}`", written(future))
 }
 
 #[cfg(test)]

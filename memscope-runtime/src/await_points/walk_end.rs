@@ -5,12 +5,14 @@ use memscope_layout::{StateKind, TypeId};
 use super::tree::{MOST_DEPTH, Node};
 use crate::primitives::StaticRef;
 
-/// One of the futures that a type polls side by side. A walk through memory that stands still goes
-/// on in each of them.
+/// One of the futures that a type polls side by side, or perhaps waits for. A walk through memory
+/// that stands still goes on in each of them.
 #[derive(Debug)]
 pub(crate) struct Branch {
     pub(super) to: TypeId,
     pub(super) start: u64,
+    /// Whether it is alive as long as the type around it.
+    pub(super) is_certain: bool,
     pub(super) child: StaticRef<Node>,
 }
 
@@ -29,7 +31,7 @@ pub(crate) enum WalkEnd {
     ByHand(String),
     /// This type was written by hand and has these futures, but may wait for something else that it
     /// has.
-    Perhaps(String, Vec<String>),
+    Perhaps { name: String, futures: Vec<String>, branches: Box<[Branch]> },
     /// The first type is a pointer in or below the second. The second was written by hand and may
     /// have lent what is behind the pointer.
     PointerByHand(String, String),
@@ -37,6 +39,8 @@ pub(crate) enum WalkEnd {
     NotWaiting(StateKind),
     /// The type holds no future now.
     NoFuture(String),
+    /// The function is a stream that has given its item.
+    HasGiven,
     /// What debug information says of the type makes no sense.
     NotUnderstood,
     /// The path has more than `MOST_DEPTH` steps.
@@ -44,6 +48,25 @@ pub(crate) enum WalkEnd {
 }
 
 impl WalkEnd {
+    /// The futures into which a walk goes on where memory stands still.
+    pub(super) fn branches(&self) -> &[Branch] {
+        match self {
+            Self::SideBySide { branches, .. } | Self::Perhaps { branches, .. } => branches,
+            _ => &[],
+        }
+    }
+
+    /// What is surely not awaited where the walk ends.
+    pub(super) fn not_awaited(&self) -> Option<&'static str> {
+        match self {
+            Self::NotWaiting(StateKind::Unresumed) => Some("a future that was not polled yet"),
+            Self::NotWaiting(_) => Some("a future that is over"),
+            Self::NoFuture(_) => Some("what it holds no more"),
+            Self::HasGiven => Some("a stream that has given its item"),
+            _ => None,
+        }
+    }
+
     pub(super) fn say(&self) -> String {
         match self {
             Self::NotJoined(why) => format!("it cannot be looked into: {why}"),
@@ -62,17 +85,16 @@ impl WalkEnd {
             Self::ByHand(name) => format!(
                 "waits for {name}, which is written by hand and may have lent its parts to another thread: the walk ends there"
             ),
-            Self::Perhaps(name, candidates) => format!(
+            Self::Perhaps { name, futures, .. } => format!(
                 "waits for {name}, perhaps for {} in it: it is written by hand and may wait for something else",
-                candidates.join(" or ")
+                futures.join(" or ")
             ),
             Self::PointerByHand(pointer, name) => format!(
                 "waits for {pointer}: the walk ends there, as {name} around it is written by hand and may have lent it to another thread"
             ),
-            Self::NotWaiting(StateKind::Unresumed) => {
-                "waits for a future that was not polled yet".to_owned()
+            Self::NotWaiting(_) | Self::HasGiven => {
+                format!("waits for something else than {}", self.not_awaited().unwrap_or_default())
             }
-            Self::NotWaiting(_) => "waits for a future that is over".to_owned(),
             Self::NoFuture(name) => format!("waits for {name}, which holds no future now"),
             Self::NotUnderstood => "debug information does not tell how it goes on".to_owned(),
             Self::TooDeep => format!("goes on, more than {MOST_DEPTH} steps deep"),

@@ -5,13 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    human::LIBRARIES,
     state_machine::LocalProfile,
     text::{MOST_NAME, cell, path_end},
 };
 use crate::primitives::order;
-
-/// Folders that hold the sources of libraries, not of the program.
-const LIBRARIES: [&str; 4] = ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"];
 
 /// A chain of `.await`s at which tasks wait, and what these tasks hold.
 ///
@@ -25,7 +23,8 @@ pub struct AwaitPoint {
     /// Why the backtrace ends: what is awaited at last, or what cannot be read.
     pub stops: String,
     /// In a dump of tasks, where each of several futures side by side waits, as those of
-    /// `tokio::select!` and `join!`. Empty where there is one, and in other reports.
+    /// `tokio::select!` and `join!`; or where each future is that is perhaps awaited, as `stops`
+    /// says. Empty where there is one, and in other reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<AwaitBranch>,
     /// Tasks that wait here.
@@ -47,7 +46,7 @@ pub struct AwaitPoint {
     pub waited_p99_ns: Option<u64>,
 }
 
-/// One of several futures side by side, of which a dump knows where each waits.
+/// One of several futures side by side, or one that is perhaps awaited: where it is suspended.
 ///
 /// A branch of `tokio::select!` that is disabled is none of them: its `if` is false, or its pattern
 /// did not match.

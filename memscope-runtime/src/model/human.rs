@@ -4,6 +4,10 @@ use std::fmt;
 
 pub(crate) use super::text::{cell, path_end};
 
+/// Folders that hold the sources of libraries, not of the program.
+pub(super) const LIBRARIES: [&str; 4] =
+    ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"];
+
 /// The path of a source file on one line of at most `most` columns: `…` and its last folders if it
 /// is too long.
 pub(crate) fn file_end(path: &str, most: usize) -> String {
@@ -13,6 +17,14 @@ pub(crate) fn file_end(path: &str, most: usize) -> String {
         Some(folders) => format!("…{folders}"),
         None => end,
     }
+}
+
+/// The path of a library's file from the folder of its crate on: that of a crate in Cargo's
+/// registry (`registry/src/INDEX/NAME-1.2.3/…`) or in a git repository, and that of the standard
+/// library.
+pub(crate) fn of_crate(file: &str) -> &str {
+    let inside = LIBRARIES.iter().find_map(|folder| file.split_once(folder)?.1.split_once('/'));
+    inside.map_or(file, |(_, file)| file.strip_prefix("library/").unwrap_or(file))
 }
 
 /// Bytes that print in binary units: `512 B`, `1.5 KiB`, `3.0 MiB`.
@@ -56,6 +68,24 @@ pub(crate) fn count(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::text::width, *};
+
+    #[test]
+    fn the_file_of_a_library_begins_with_its_crate() {
+        for (file, shown) in [
+            (
+                "/home/me/.cargo/registry/src/index.crates.io-1949cf8c/flume-0.12.0/src/lib.rs",
+                "flume-0.12.0/src/lib.rs",
+            ),
+            ("/home/me/.cargo/git/checkouts/tokio-1a2b/9f8e/tokio/src/a.rs", "9f8e/tokio/src/a.rs"),
+            ("/rustc/59807616/library/core/src/a.rs", "core/src/a.rs"),
+            ("/root/toolchain/lib/rustlib/src/rust/library/std/src/a.rs", "std/src/a.rs"),
+        ] {
+            assert_eq!(of_crate(file), shown);
+        }
+        for own in ["/app/src/registry/src.rs", "src/main.rs", "/registry/src/a", ""] {
+            assert_eq!(of_crate(own), own);
+        }
+    }
 
     #[test]
     fn bytes_round_to_the_nearest_tenth_of_their_unit() {

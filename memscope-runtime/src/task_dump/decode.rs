@@ -112,7 +112,7 @@ impl Decoder {
             point.stops = format!("goes on, and {NOT_SAVED}");
         }
         if task.name == UNNAMED {
-            task.name = still_walk::written(still_walk::future_name(layout));
+            task.name = layouts::written(still_walk::future_name(layout));
         }
         if task.future_size_bytes == 0 {
             task.future_size_bytes = still_walk::future_size(layout).unwrap_or(0);

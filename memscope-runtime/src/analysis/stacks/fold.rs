@@ -2,6 +2,7 @@
 
 use crate::model::{
     StackFrame,
+    human::of_crate,
     symbol::{Code, short},
 };
 
@@ -12,7 +13,7 @@ pub(crate) type Place = (String, u32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fold {
     /// A function; the address if the name is not known. And the place of the innermost call in it,
-    /// if that is known: a file of Cargo's registry begins with its crate.
+    /// if that is known: a library's file begins with its crate.
     Function(String, Option<Place>),
     /// This many frames of libraries or runtimes, or frames beyond the last that is shown.
     Folded(u64),
@@ -53,19 +54,12 @@ pub(crate) fn fold(frames: &[StackFrame], most: usize) -> Vec<Fold> {
         let is_same = matches!(folds.last(), Some(Fold::Function(last, _)) if *last == name);
         if !is_same {
             let place = frame.file.as_deref().zip(frame.line);
-            let place = place.map(|(file, line)| (without_registry(file).to_owned(), line));
+            let place = place.map(|(file, line)| (of_crate(file).to_owned(), line));
             folds.push(Fold::Function(name, place));
             shown += 1;
         }
     }
     folds
-}
-
-/// The path of a crate's file from its folder `NAME-1.2.3` on, if that is in Cargo's registry:
-/// `registry/src/INDEX/NAME-1.2.3/…`.
-fn without_registry(file: &str) -> &str {
-    let of_crate = file.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/'));
-    of_crate.map_or(file, |(_, file)| file)
 }
 
 fn count(folds: &mut Vec<Fold>) {
@@ -182,16 +176,6 @@ mod tests {
         let folds = [("app::walk", 7), ("app::main", 3)];
         let folds = folds.map(|(name, line)| Fold::Function(name.to_owned(), place(line)));
         assert_eq!(fold(&frames, 5), folds);
-    }
-
-    #[test]
-    fn a_file_of_cargos_registry_begins_with_its_crate() {
-        let of_crate =
-            "/home/me/.cargo/registry/src/index.crates.io-1949cf8c/flume-0.12.0/src/lib.rs";
-        assert_eq!(without_registry(of_crate), "flume-0.12.0/src/lib.rs");
-        for own in ["/app/src/registry/src.rs", "src/main.rs", "/registry/src/a"] {
-            assert_eq!(without_registry(own), own);
-        }
     }
 
     #[test]

@@ -13,12 +13,13 @@ use crate::{
     model::{
         AwaitBranch, AwaitFrame, AwaitPoints, DumpedTask, HumanBytes, MOST_NAME, TaskDump,
         TaskState,
-        human::{cell, count, path_end},
+        human::{cell, count, of_crate, path_end},
     },
 };
 
-/// Columns for a line of the tree.
+/// Columns for a line of the tree, and in `{:#}`.
 const LINE_COLUMNS: usize = 200;
+const LONG_LINE_COLUMNS: usize = 1_000;
 
 /// Prints the tasks by their names, below each the functions that wait, outermost first: with the
 /// tasks that wait there, and their bytes. What most tasks share comes first. The first twenty of
@@ -38,7 +39,8 @@ impl fmt::Display for TaskDump {
             Column::Right("BYTES"),
             Column::Left("TASK, AND WHERE IT WAITS"),
         ]);
-        tree.rows(most, 0, &mut table);
+        let columns = if f.alternate() { LONG_LINE_COLUMNS } else { LINE_COLUMNS };
+        tree.rows(most, columns, 0, &mut table);
         write!(f, "\n{table}{}", more(tree.branches.len(), most, "kinds of tasks"))
     }
 }
@@ -141,11 +143,12 @@ fn chain(
     let mut texts: Vec<String> = iter::once(first).chain(frames.iter().map(function)).collect();
     if let Some(last) = texts.last_mut().filter(|_| !stops.is_empty()) {
         last.push_str(if last.ends_with(':') { " " } else { ": " });
-        last.push_str(&cell(stops, MOST_NAME));
+        last.push_str(&cell(stops, LONG_LINE_COLUMNS));
     }
     let of = branches.len();
+    let perhaps = if stops.contains(", perhaps for ") { "perhaps " } else { "" };
     let branch = |(index, branch): (usize, &AwaitBranch)| {
-        let number = format!("{} of {of}:", index + 1);
+        let number = format!("{perhaps}{} of {of}:", index + 1);
         let (first, below) = match branch.frames.split_first() {
             Some((first, below)) => (format!("{number} {}", function(first)), below),
             None => (number, &[][..]),
@@ -163,7 +166,7 @@ fn chain(
 }
 
 fn function(frame: &AwaitFrame) -> String {
-    let place = path_end(&frame.file, MOST_NAME);
+    let place = path_end(of_crate(&frame.file), MOST_NAME);
     let function = cell(&frame.function, MOST_NAME);
     if place.is_empty() { function } else { format!("{function} ({place}:{})", frame.line) }
 }
@@ -206,7 +209,7 @@ impl Branch {
         self.branches.iter_mut().for_each(Self::sort);
     }
 
-    fn rows(&self, most: usize, depth: usize, table: &mut Table) {
+    fn rows(&self, most: usize, columns: usize, depth: usize, table: &mut Table) {
         for branch in self.branches.iter().take(most) {
             let bytes = match (branch.is_measured, branch.bytes) {
                 _ if branch.is_repeated => String::new(),
@@ -215,8 +218,8 @@ impl Branch {
                 (true, bytes) => HumanBytes(bytes).to_string(),
             };
             let line = format!("{:1$}{2}", "", 2 * depth, branch.line);
-            table.push(vec![number(branch.tasks), bytes, cell(&line, LINE_COLUMNS)]);
-            branch.rows(most, depth + 1, table);
+            table.push(vec![number(branch.tasks), bytes, cell(&line, columns)]);
+            branch.rows(most, columns, depth + 1, table);
             let left = branch.branches.len().saturating_sub(most);
             if left != 0 {
                 let line = format!("{:1$}… and {left} more", "", 2 * (depth + 1));

@@ -49,7 +49,7 @@ pub(super) use crate::await_points::still_walk::{Passed, coroutine_of};
 
 /// The name of a future, as people write it.
 pub(super) fn written(name: &str) -> String {
-    still_walk::written(name)
+    layouts::written(name)
 }
 
 /// Where tasks wait.
