@@ -7,6 +7,7 @@ use std::{
         Mutex,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -91,6 +92,13 @@ async fn serve(what_grows: &str) {
             }
             IDLE.store(200, Ordering::Relaxed);
         }
+        "slowly" => {
+            for _ in 0..100 {
+                tokio::spawn(handle_request([1; 64])).await.expect("no panic");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            IDLE.store(200, Ordering::Relaxed);
+        }
         "queue" => {
             let (sender, receiver) = unbounded_channel();
             *QUEUE.lock().expect("the queue") = Some(receiver);
@@ -116,7 +124,7 @@ fn main() {
     if what_grows == "one_thread" {
         builder = tokio::runtime::Builder::new_current_thread();
     }
-    let runtime = builder.worker_threads(1).build().expect("a runtime");
+    let runtime = builder.worker_threads(1).enable_time().build().expect("a runtime");
     runtime.block_on(async {
         serve(&what_grows).await;
         while IDLE.load(Ordering::Relaxed) != 200 {

@@ -46,6 +46,20 @@ fn a_cache_without_eviction_is_named_by_its_requests_and_by_the_code_that_fills_
 }
 
 #[test]
+fn a_program_that_only_depends_on_memscope_has_a_timeline_in_its_only_report() {
+    let folder = Folder::new();
+    let report = folder.file("report.json");
+    let mut program = program(PROGRAM, "slowly");
+    program.env("MEMSCOPE_REPORT", &report).env("MEMSCOPE_SAMPLE_EVERY", "10ms");
+    let output = program.output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    let snapshot = MemorySnapshot::read(&report).expect("a report");
+    // One is the report's own.
+    assert!(snapshot.timeline().process.len() > 3, "{:#?}", snapshot.timeline().process);
+    assert!(snapshot.tool().longest_look_ns > 0, "{:#?}", snapshot.tool());
+}
+
+#[test]
 fn tasks_that_ended_before_any_report_have_their_name_without_stacks_too() {
     let (text, snapshot) = report("cache", "off");
     let rows: Vec<_> = snapshot.sites_named("bare_service::handle_request").collect();

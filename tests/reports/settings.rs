@@ -76,7 +76,6 @@ fn in_a_process(part: &str, sample_every: Option<&str>) -> String {
 #[ignore = "a part of another test"]
 fn whether_the_first_poll_starts_the_collector() {
     let is_running = || get_memory_snapshot().tool().collector_is_running;
-    assert!(!is_running(), "nothing has happened");
     assert!(poll(&mut Box::pin(track(async {}))).is_ready());
     println!("the collector is there: {}", is_running());
 }

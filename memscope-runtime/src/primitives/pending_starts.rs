@@ -1,7 +1,8 @@
 //! Memscope's own threads that are to start at the next *occasion*, which is a poll of a task.
 //!
 //! No such thread starts before `main`. Inside the allocator only those start that a program
-//! without annotations asks for: periodic reports, the watch over the limit, the server.
+//! without annotations asks for: the timeline, periodic reports, the watch over the limit, the
+//! server.
 
 use super::{
     atomic_ref::StaticRef,
@@ -11,6 +12,7 @@ use super::{
 /// What is to start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pending {
+    /// The thread of the timeline and of events, which may start inside the allocator.
     Collector,
     /// The thread that watches the limit of memory, which may start inside the allocator.
     Watch,
@@ -65,7 +67,7 @@ fn start_pending() {
 
 /// What may start inside the allocator.
 #[cfg(feature = "tokio")]
-const IN_ALLOCATOR: u32 = 1 << Pending::Watch as u32 | PERIODIC;
+const IN_ALLOCATOR: u32 = 1 << Pending::Collector as u32 | 1 << Pending::Watch as u32 | PERIODIC;
 #[cfg(all(feature = "tokio", feature = "report-file"))]
 const PERIODIC: u32 = 1 << Pending::Periodic as u32 | 1 << Pending::Server as u32;
 #[cfg(all(feature = "tokio", not(feature = "report-file")))]

@@ -93,7 +93,7 @@ fn be(service: &Service) {
     // A service allocates little, so more of it is sampled. The timeline has what each round looks
     // at, and nothing between: the collector looks as often as the machine lets it run.
     builder()
-        .sample_every(Duration::from_hours(1))
+        .sample_every(Duration::ZERO)
         .stacks(Stacks::EveryBytes(4 << 10))
         .holders_pause(LONG_PAUSE)
         .init()

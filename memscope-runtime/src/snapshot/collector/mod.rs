@@ -1,10 +1,10 @@
 //! The collector: it drains the threads' rings of events and takes the samples of the timeline.
 //!
 //! Each snapshot collects too, so everything works without the collector's thread; only, rings may
-//! fill up between two snapshots. The first task that is polled after `init` starts the thread. The
-//! thread ends by itself when nothing has happened for a while, and is started again when something
-//! does. It needs no memory from the program's heap. Rules by which samples walk the stack are
-//! learned on the way.
+//! fill up between two snapshots. From `init` on, a poll of a task starts the thread, and so does
+//! what an unannotated task allocates. The thread ends by itself when nothing has happened for a
+//! while, and is started again when something does. It needs no memory from the program's heap.
+//! Rules by which samples walk the stack are learned on the way.
 
 pub(crate) mod points;
 pub(crate) mod series;
