@@ -293,6 +293,22 @@ fn an_ignored_signal_stays_ignored_with_and_without_a_thread() {
 }
 
 #[test]
+fn two_signals_at_once_as_timeout_sends_them_are_one_and_the_report_is_written() {
+    if is_ignored(libc::SIGTERM) {
+        return;
+    }
+    for how in ["sleep", "task and sleep"].repeat(4) {
+        let folder = Folder::new();
+        let path = folder.file("report.json");
+        let mut running = Running::start(&mut host(how, &path));
+        running.signal(libc::SIGTERM);
+        running.signal(libc::SIGTERM);
+        assert_eq!(running.end().signal(), Some(libc::SIGTERM), "{how}");
+        read(&path);
+    }
+}
+
+#[test]
 fn a_second_signal_of_another_kind_ends_a_host_whose_report_hangs() {
     if is_ignored(libc::SIGTERM) || is_ignored(libc::SIGINT) {
         return;

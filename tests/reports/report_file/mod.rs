@@ -188,7 +188,8 @@ fn a_second_signal_does_not_wait_for_a_report_that_hangs() {
     fs::create_dir(&path).expect("in its way");
     thread::sleep(Duration::from_millis(100));
     running.signal(libc::SIGTERM);
-    thread::sleep(Duration::from_millis(100));
+    // Sooner it would be the same signal.
+    thread::sleep(Duration::from_millis(300));
     assert_eq!(running.child.try_wait().expect("its state"), None, "it hangs in its report");
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().signal(), Some(libc::SIGTERM));

@@ -10,8 +10,9 @@
 //! In all other cases the signal ends the process, as it would without memscope, and by that same
 //! signal. The report is written first: by the thread `memscope-signal`, or by a [copy] of the
 //! process if no task has been polled and so no thread exists. The interrupted thread stays in the
-//! handler meanwhile, so the program does not see interrupted system calls. From the first signal
-//! on the actions are the default ones, so a second signal of either kind ends the process at once.
+//! handler meanwhile, so the program does not see interrupted system calls. A second signal of
+//! either kind ends the process at once, but not within 200 ms of the first: `timeout` sends one to
+//! its child and another one to its group, and both mean the same.
 //!
 //! The kernel does not end process 1 of a container by a default action. There each signal writes a
 //! report and the program continues, as it would without memscope.
@@ -22,7 +23,7 @@ use std::{
     ffi::c_int,
     mem::MaybeUninit,
     ptr,
-    sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering},
 };
 
 #[cfg(target_os = "linux")]
@@ -41,6 +42,12 @@ static HAS_THREAD: AtomicBool = AtomicBool::new(false);
 static ASKED: AtomicU32 = AtomicU32::new(0);
 /// The signal that ends the process once its report is written; 0: none.
 static ENDING: AtomicI32 = AtomicI32::new(0);
+
+/// When the first signal came that ends the process.
+static FIRST_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Signals that come so soon after the first are the same one.
+const SAME_NS: u64 = 200_000_000;
 
 /// Installs the handlers where the actions are the default ones.
 pub(crate) fn install_signals() {
@@ -67,13 +74,14 @@ pub(crate) fn answer_signals() {
     }
 }
 
-/// Sends the signal again, now that its action is the default one. A program that has installed a
+/// Sends the signal again, once its action is the default one. A program that has installed a
 /// handler or blocked the signal meanwhile gets it that way.
 fn end_now(signal: c_int) {
     if is_process_1() {
         // The kernel ignores the default action.
         install_signals();
     } else {
+        set_defaults();
         // SAFETY: always succeeds.
         let here = unsafe { libc::getpid() };
         // SAFETY: sends a signal to this process, with no data.
@@ -88,13 +96,15 @@ fn end_now(signal: c_int) {
 extern "C" fn on_signal(signal: c_int) {
     let _errno = Errno::save();
     let handler = handler(signal);
-    // The first signal removed the handler while this one was already on its way here. Acquire;
-    // pairs with the Release in `end_after_report`.
-    let is_second = handler == Some(libc::SIG_DFL) && ENDING.load(Ordering::Acquire) != 0;
-    // Otherwise a handler of the program calls this one.
-    let is_called_by_kernel = is_second || handler == Some(ours());
+    // Acquire; pairs with the Release in `end_after_report`: the time is that of the first signal.
+    let is_second = ENDING.load(Ordering::Acquire) != 0;
+    // The end may have removed the handler while this signal was already on its way here. Otherwise
+    // a handler of the program calls this one.
+    let is_removed = is_second && handler == Some(libc::SIG_DFL);
+    let is_called_by_kernel = is_removed || handler == Some(ours());
     match (is_called_by_kernel, auto_report::is_our_process()) {
         (true, true) if !is_second => end_after_report(signal),
+        (true, true) if is_same_as_first() => {}
         (true, _) => {
             // A forked child writes no report: the file belongs to its parent.
             set_default(signal);
@@ -107,12 +117,20 @@ extern "C" fn on_signal(signal: c_int) {
     }
 }
 
+/// Whether the first signal came a moment ago.
+fn is_same_as_first() -> bool {
+    let since_ns = super::monotonic_ns().saturating_sub(FIRST_NS.load(Ordering::Relaxed));
+    since_ns < SAME_NS
+}
+
 /// Ends the process by this signal once its report is written.
 fn end_after_report(signal: c_int) {
-    // Release; pairs with the Acquire in `on_signal`: a handler that is seen removed has stored
-    // this.
-    ENDING.store(signal, Ordering::Release);
-    SIGNALS.into_iter().filter(|signal| handler(*signal) == Some(ours())).for_each(set_default);
+    FIRST_NS.store(super::monotonic_ns(), Ordering::Relaxed);
+    // Release; pairs with the Acquire in `on_signal`: another signal sees the time.
+    if ENDING.compare_exchange(0, signal, Ordering::Release, Ordering::Relaxed).is_err() {
+        // Another thread has just taken the same signal.
+        return;
+    }
     if ask() {
         if !is_process_1() && !auto_report::writes_here() {
             wait_for_the_end();
@@ -121,12 +139,13 @@ fn end_after_report(signal: c_int) {
     }
     #[cfg(target_os = "linux")]
     copy::write_report();
-    ENDING.store(0, Ordering::Relaxed);
     if is_process_1() {
         install_signals();
     } else {
+        set_defaults();
         raise(signal);
     }
+    ENDING.store(0, Ordering::Relaxed);
 }
 
 /// Requests a report from the thread. Returns false if there is no thread.
@@ -174,10 +193,15 @@ fn handler(signal: c_int) -> Option<libc::sighandler_t> {
 
 fn install(signal: c_int) {
     if handler(signal) == Some(libc::SIG_DFL) {
-        // `SA_NODEFER`: a second signal is not blocked, and so ends the process at once.
+        // `SA_NODEFER`: a second signal is not blocked, and so can end the process at once.
         let flags = libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_NODEFER;
         set_action(signal, ours(), flags);
     }
+}
+
+/// Removes the handlers. What the program has installed meanwhile stays.
+fn set_defaults() {
+    SIGNALS.into_iter().filter(|signal| handler(*signal) == Some(ours())).for_each(set_default);
 }
 
 fn set_default(signal: c_int) {
