@@ -47,6 +47,10 @@ const LEAST_SAMPLES: u64 = 2;
 /// … or be so many times as large as the bytes between two samples.
 const SURELY_SAMPLED: u64 = 4;
 
+/// A list is one block. Where samples stand for less than so many intervals each, the bytes are in
+/// many blocks: items, such as texts that grow while they are built, and something else holds them.
+const INTERVALS_OF_LIST: u64 = 2;
+
 /// So many samples say something about the bytes of some code.
 const FIRM_SAMPLES: u64 = 4;
 /// Code that has this part of the bytes is named beside the largest.
@@ -138,6 +142,10 @@ impl Clue {
                 // A block much larger than the interval is sampled for sure.
                 let is_large = *bytes / SURELY_SAMPLED >= interval;
                 *bytes >= all_bytes / 2 && (*samples >= LEAST_SAMPLES || is_large)
+            })
+            .filter(|(cause, bytes, samples, _)| {
+                let of_list = interval.saturating_mul(INTERVALS_OF_LIST).saturating_mul(*samples);
+                *cause != LeakCause::List || *bytes >= of_list
             })
             .map_or_else(Default::default, |(cause, _, samples, by)| (cause, by, samples));
         let sent = sent.largest_first().into_iter().max_by_key(|it| it.samples);
@@ -301,7 +309,7 @@ mod tests {
         });
         StackProfile {
             frames: frames.collect(),
-            live_bytes: samples << 20,
+            live_bytes: samples << 22,
             live_samples: samples,
             ..StackProfile::default()
         }
@@ -320,18 +328,18 @@ mod tests {
         };
         let cache = &["hashbrown::map::HashMap<K,V>::insert", "app::put"];
         let base =
-            StackProfile { points: vec![at(0, 8), at(50, 40), at(100, 40)], ..stack(cache, 40) };
+            StackProfile { points: vec![at(0, 32), at(50, 160), at(100, 160)], ..stack(cache, 40) };
         let log = &["alloc::vec::Vec<T,A>::push", "app::log"];
-        let leak = StackProfile { points: vec![at(0, 0), at(50, 2), at(100, 8)], ..stack(log, 8) };
+        let leak = StackProfile { points: vec![at(0, 0), at(50, 8), at(100, 32)], ..stack(log, 8) };
         let stacks = [base, leak];
         let since = |since_ns: Option<u64>| {
             let parts = stacks.iter().map(|stack| Part::since(stack, since_ns));
             let clue = Clue::of(parts, 2 << 20, 0).expect("named");
             (clue.cause, clue.code_bytes >> 20, clue.all_bytes >> 20, clue.samples)
         };
-        assert_eq!(since(None), (LeakCause::Map, 40, 48, 40));
-        assert_eq!(since(Some(60)), (LeakCause::List, 6, 6, 6), "the last point before then");
-        assert_eq!(since(Some(0)), (LeakCause::Map, 32, 40, 32));
+        assert_eq!(since(None), (LeakCause::Map, 160, 192, 40));
+        assert_eq!(since(Some(60)), (LeakCause::List, 24, 24, 6), "the last point before then");
+        assert_eq!(since(Some(0)), (LeakCause::Map, 128, 160, 32));
     }
 
     #[test]
@@ -350,7 +358,7 @@ mod tests {
         // Where stacks are missing, others may have more.
         let stacks = [stack(&["app::page"], 6), stack(&["app::log"], 4)];
         let parts = stacks.iter().map(|stack| Part::since(stack, None));
-        assert_eq!(Clue::of(parts, 2 << 20, 10 << 20).expect("named").other, None);
+        assert_eq!(Clue::of(parts, 2 << 20, 10 << 22).expect("named").other, None);
     }
 
     #[test]
@@ -358,7 +366,7 @@ mod tests {
         let stacks = [stack(&["app::page"], 3), stack(&["app::log"], 2)];
         let parts = || stacks.iter().map(|stack| Part::since(stack, None));
         let share =
-            |whole: u64| Clue::of(parts(), 2 << 20, whole << 20).map(|it| it.all_bytes >> 20);
+            |whole: u64| Clue::of(parts(), 2 << 20, whole << 22).map(|it| it.all_bytes >> 22);
         assert_eq!([share(0), share(5), share(6), share(7)], [Some(5), Some(5), Some(6), None]);
     }
 
@@ -424,6 +432,8 @@ mod tests {
         assert_eq!(cause(&[push(1)]), Some(LeakCause::Unknown));
         let large = StackProfile { live_bytes: 8 << 20, ..push(1) };
         assert_eq!(cause(&[large]), Some(LeakCause::List), "one block that could not be missed");
+        let items = StackProfile { live_bytes: 90 << 20, ..push(40) };
+        assert_eq!(cause(&[items]), Some(LeakCause::Unknown), "many blocks are no list");
         assert_eq!(cause(&[push(2), other(3)]), Some(LeakCause::Unknown));
         assert_eq!(cause(&[push(3), other(2)]), Some(LeakCause::List));
         let map = stack(&["hashbrown::map::HashMap<K,V>::insert", "app::put"], 3);

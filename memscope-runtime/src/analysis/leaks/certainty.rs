@@ -61,7 +61,7 @@ pub enum KnownBy {
 }
 
 impl KnownBy {
-    fn words(self) -> String {
+    pub(super) fn words(self) -> String {
         match self {
             Self::Nothing => "what keeps them is not known".to_owned(),
             Self::Variable => "the cause is known by a variable".to_owned(),

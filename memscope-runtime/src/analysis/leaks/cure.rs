@@ -28,7 +28,10 @@ impl Case<'_> {
         let into = match (self.variable, self.by) {
             (Some(name), _) => format!("`{}`", cell(name, 40)),
             (None, "") => "the list or text that grows there".to_owned(),
-            (None, by) => format!("what `{}` adds to", cell(by, 60)),
+            (None, by) => match collection_of(by) {
+                Some(collection) => format!("the {collection} that grows there"),
+                None => format!("what `{}` adds to", cell(by, 60)),
+            },
         };
         match self.cause {
             LeakCause::Cycle => {
@@ -49,9 +52,13 @@ impl Case<'_> {
                 format!(
                     "make sure that `{name}` also frees what is left: on every path, and at shutdown"
                 )
-            } else {
+            } else if self.cause == LeakCause::Queue || self.sends.is_some() {
                 format!(
                     "bound the channel or queue to `{name}`, so that these tasks wait, or make `{name}` faster: it takes less than they add"
+                )
+            } else {
+                format!(
+                    "if `{name}` takes them from a channel or queue: bound the channel or queue, so that these tasks wait, or make `{name}` faster; if it removes them from a map or list: look at what it leaves there"
                 )
             });
         }
@@ -104,6 +111,20 @@ impl Case<'_> {
     }
 }
 
+/// The collection that a function is inside of, where its name says that to few readers.
+fn collection_of(by: &str) -> Option<&'static str> {
+    const INSIDES: [(&str, &str); 7] = [
+        ("RawTable::", "`HashMap` or `HashSet`"),
+        ("RawTableInner::", "`HashMap` or `HashSet`"),
+        ("Handle::insert_recursing", "`BTreeMap` or `BTreeSet`"),
+        ("NodeRef::", "`BTreeMap` or `BTreeSet`"),
+        ("VecDeque::grow", "`VecDeque`"),
+        ("SpecExtend::", "list or text"),
+        ("Tx::find_block", "channel of Tokio's"),
+    ];
+    INSIDES.iter().find(|it| by.starts_with(it.0)).map(|it| it.1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +140,8 @@ mod tests {
         };
         assert!(of(LeakCause::Map, "HashMap::insert", None).contains("a capacity or an age"));
         assert!(of(LeakCause::Queue, "Tx::find_block", None).contains("bound the channel"));
+        let table = of(LeakCause::Map, "RawTable::reserve_rehash", None);
+        assert!(table.starts_with("bound the `HashMap` or `HashSet` that grows there:"), "{table}");
         assert!(of(LeakCause::Buffer, "", None).contains("copy what is kept"));
         assert!(of(LeakCause::Unknown, "", Some("session")).contains("remove from `session`"));
         assert_eq!(of(LeakCause::Unknown, "", None), "");

@@ -1,7 +1,7 @@
 //! Puts together what each kind of finding has found, so that no byte is in two of them.
 
 use super::{
-    LeakKind, LeakOptions, Leaks, Severity, backlog, certainty, cross_frees, growing, lost,
+    LeakKind, LeakOptions, Leaks, Severity, backlog, certainty, cross_frees, growing, level, lost,
     over_budget, process_memory, retained, shared, stuck, unjoined, unjudged, untracked,
 };
 use crate::{
@@ -69,9 +69,11 @@ impl MemorySnapshot {
         let watched = self.observed_ns();
         for leak in &mut findings {
             certainty::judge(leak, None, watched, options);
+            level::weigh(self, leak);
         }
         for (mut leak, growth) in long {
             certainty::judge(&mut leak, Some(&growth), watched, options);
+            level::weigh(self, &mut leak);
             findings.push(leak);
         }
         if self.observed_ns() < options.growth_ns() {

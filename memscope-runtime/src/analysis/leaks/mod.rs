@@ -20,6 +20,7 @@ mod code;
 mod evidence;
 mod holder;
 mod keeper;
+mod level;
 // … what is found …
 mod retained;
 mod stuck;

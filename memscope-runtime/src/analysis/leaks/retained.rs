@@ -175,7 +175,7 @@ fn usual(site: &SiteProfile) -> &'static str {
     } else if site.panicked.saturating_mul(2) >= ended {
         "most of these tasks panicked: free in a destructor what must not outlive them, not at their end"
     } else {
-        "if a shared collection keeps them, remove there what a task has put in when it ends, or bound it (a cache needs a capacity or an age); if `Arc`s hold each other, make one a `Weak`"
+        "if a shared collection keeps them, remove there what a task has put in when it ends, or bound it (a cache needs a capacity or an age); if they wait in a channel, bound it or make its consumer faster; if `Arc`s hold each other, make one a `Weak`"
     }
 }
 
