@@ -10,8 +10,8 @@ use crate::families::Families;
 
 /// Registers memscope's metrics on a meter, as instruments that are read at each collection.
 ///
-/// Names, attributes and figures are those of `/metrics` of the server; units are `By` and `s`. No server
-/// need run.
+/// Names, attributes and figures are those of `/metrics` of the server; units are `By` and `s`. No
+/// server need run.
 ///
 /// - Gauges are observable gauges, counters are observable counters, of the same names; a counter
 ///   has no `_total` in its name, as exporters to Prometheus add it.

@@ -20,6 +20,7 @@ const GUARDED: usize = 59_009;
 type Waiting = mpsc::Sender<()>;
 
 async fn has_local(waiting: Waiting) {
+    clear();
     let frames = vec![1_u8; LOCAL];
     let few = vec![1_u8; SMALL];
     waiting.send(()).await.expect("received");
@@ -28,42 +29,34 @@ async fn has_local(waiting: Waiting) {
 }
 
 async fn has_argument(body: Vec<u8>, waiting: Waiting) {
+    clear();
     waiting.send(()).await.expect("received");
     pending::<()>().await;
     drop(black_box(body));
 }
 
-/// The same, without what was on the stack before: a part of a future that was not written yet
-/// would have words of it, and so the block of another.
-#[inline(never)]
-fn argument(body: Vec<u8>, waiting: Waiting) -> impl Future<Output = ()> {
-    #[inline(never)]
-    #[expect(clippy::large_stack_arrays, reason = "as deep as what was called before")]
-    fn clear() {
-        black_box([0_u8; 64 << 10]);
-    }
-    clear();
-    has_argument(body, waiting)
-}
-
 /// The words of `request` stay where it was.
 async fn hands_on(request: Vec<u8>, waiting: Waiting) {
+    clear();
     receives(request, waiting).await;
 }
 
 async fn receives(received: Vec<u8>, waiting: Waiting) {
+    clear();
     waiting.send(()).await.expect("received");
     pending::<()>().await;
     drop(black_box(received));
 }
 
 async fn lends(waiting: Waiting) {
+    clear();
     let owned = vec![1_u8; BORROWED];
     borrows(&owned, waiting).await;
     drop(black_box(owned));
 }
 
 async fn borrows(lent: &[u8], waiting: Waiting) {
+    clear();
     waiting.send(()).await.expect("received");
     pending::<()>().await;
     black_box(lent);
@@ -72,12 +65,14 @@ async fn borrows(lent: &[u8], waiting: Waiting) {
 /// The guard of the lock, in the innermost function, points into the block of the `Arc`.
 #[expect(clippy::large_stack_arrays, reason = "the lock guards it in place")]
 async fn locks(waiting: Waiting) {
+    clear();
     let state = Arc::new(tokio::sync::Mutex::new([1_u8; GUARDED]));
     with_guard(state.lock().await, waiting).await;
     drop(state);
 }
 
 async fn with_guard(guard: tokio::sync::MutexGuard<'_, [u8; GUARDED]>, waiting: Waiting) {
+    clear();
     waiting.send(()).await.expect("received");
     pending::<()>().await;
     black_box(&*guard);
@@ -85,6 +80,7 @@ async fn with_guard(guard: tokio::sync::MutexGuard<'_, [u8; GUARDED]>, waiting: 
 
 #[expect(clippy::large_stack_arrays, reason = "a future of that size is what is tested")]
 async fn has_large(waiting: Waiting) {
+    clear();
     let table = [7_u8; 40_000];
     let rows = vec![1_u8; IN_LARGE];
     waiting.send(()).await.expect("received");
@@ -94,6 +90,7 @@ async fn has_large(waiting: Waiting) {
 }
 
 async fn shares(shared: Arc<Vec<u8>>, waiting: Waiting) {
+    clear();
     waiting.send(()).await.expect("received");
     pending::<()>().await;
     drop(black_box(shared));
@@ -111,6 +108,14 @@ fn task(graph: &HeapGraph, bytes: usize) -> &HeldBy {
     task
 }
 
+/// Overwrites what the polls and calls before have left on the stack. A future that is made there
+/// has such words where it is not written yet, and so the block of another task.
+#[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "as deep as what was called before")]
+fn clear() {
+    black_box([0_u8; 64 << 10]);
+}
+
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
@@ -125,10 +130,13 @@ fn a_task_says_through_which_variable_it_holds_most() {
     let shared = Arc::new(vec![1_u8; SHARED]);
     let (waiting, mut waits) = mpsc::channel(1);
     let graph = runtime.block_on(async {
-        let send = || waiting.clone();
+        let send = || {
+            clear();
+            waiting.clone()
+        };
         tokio::spawn(has_local(send()));
-        drop(spawn_tracked(argument(vec![1; ARGUMENT], send())));
-        tokio::spawn(Box::pin(argument(vec![1; BOXED], send())));
+        drop(spawn_tracked(has_argument(vec![1; ARGUMENT], send())));
+        tokio::spawn(Box::pin(has_argument(vec![1; BOXED], send())));
         tokio::spawn(hands_on(vec![1; HANDED_ON], send()));
         tokio::spawn(lends(send()));
         tokio::spawn(has_large(send()));

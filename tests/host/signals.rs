@@ -302,6 +302,8 @@ fn two_signals_at_once_as_timeout_sends_them_are_one_and_the_report_is_written()
         let path = folder.file("report.json");
         let mut running = Running::start(&mut host(how, &path));
         running.signal(libc::SIGTERM);
+        // The kernel makes one of two that wait.
+        thread::sleep(Duration::from_millis(5));
         running.signal(libc::SIGTERM);
         assert_eq!(running.end().signal(), Some(libc::SIGTERM), "{how}");
         read(&path);
@@ -323,8 +325,8 @@ fn a_second_signal_of_another_kind_ends_a_host_whose_report_hangs() {
         fs::create_dir(&path).expect("in its way");
         fill(&writer);
         running.signal(libc::SIGTERM);
-        // Longer than the interrupted thread waits where there is a thread that writes.
-        thread::sleep(Duration::from_millis(300));
+        // Much longer than that it would be the same signal.
+        thread::sleep(Duration::from_secs(1));
         assert_eq!(running.child.try_wait().expect("its state"), None, "it hangs in its report");
         running.signal(libc::SIGINT);
         assert_eq!(running.end().signal(), Some(libc::SIGINT), "{how}");

@@ -74,7 +74,7 @@ fn in_a_process(part: &str, sample_every: Option<&str>) -> String {
 
 #[test]
 #[ignore = "a part of another test"]
-fn whether_the_first_poll_starts_the_collector() {
+fn whether_the_collector_is_there_after_a_poll() {
     let is_running = || get_memory_snapshot().tool().collector_is_running;
     assert!(poll(&mut Box::pin(track(async {}))).is_ready());
     println!("the collector is there: {}", is_running());
@@ -83,7 +83,7 @@ fn whether_the_first_poll_starts_the_collector() {
 #[test]
 fn the_environment_has_events_collected_without_init() {
     for (period, is_there) in [(None, false), (Some("10ms"), true), (Some("off"), false)] {
-        let said = in_a_process("whether_the_first_poll_starts_the_collector", period);
+        let said = in_a_process("whether_the_collector_is_there_after_a_poll", period);
         assert!(
             said.contains(&format!("the collector is there: {is_there}")),
             "{period:?}: {said}"

@@ -2,7 +2,7 @@
 //!
 //! | thread | what it does | starts with | stack |
 //! |---|---|---|---|
-//! | `memscope` | the collector: drains rings, takes samples | the first task polled after `init`, and again after a quiet time | 256 KiB |
+//! | `memscope` | the collector: drains rings, takes samples | the first task polled after `init`, and again after a quiet time; also an unannotated Tokio task | 256 KiB |
 //! | `memscope-signal` | writes the report on SIGINT or SIGTERM | the first task polled, if a report is asked for; a guard | 2 MiB |
 //! | `memscope-report` | writes the periodic report | the same, if that is asked for; also an unannotated Tokio task | 2 MiB |
 //! | `memscope-limit` | watches the limit of memory, writes reports near it | the first task polled, if that is asked for; also an unannotated Tokio task | 2 MiB |

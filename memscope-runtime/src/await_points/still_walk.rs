@@ -1,8 +1,8 @@
 //! Walks through a future's memory in a copy of the process, or in memory that was written down.
 //!
 //! Nothing is read at the future's own address: the copy is asked for what is there. So a wrong
-//! address is an answer that does not come, and no walk can harm the process. It takes the same
-//! steps as [`walk`](super::walk::walk), so that both tell the same.
+//! address is an answer that does not come, and no walk can harm the process. It takes the steps
+//! that [`walk`](super::walk::walk) takes, and goes on where that one may not read.
 
 use std::ptr;
 
@@ -178,18 +178,24 @@ fn place(
         && let Some(now_left) = left.checked_sub(stop.branches().len())
     {
         *left = now_left;
+        let mut is_whole = true;
         for branch in stop.branches() {
-            let Some(mut end) = node.branch(branch) else { continue };
-            let mut at = at;
+            let Some(mut end) = node.branch(branch) else {
+                is_whole = false;
+                continue;
+            };
+            let (mut at, mut waits) = (at, end.waits());
             while let Some(next) = step(memory, &mut at, end) {
+                waits |= next.waits();
                 end = next;
             }
             match &end.step {
-                Step::End(stop) if stop.not_awaited().is_some() => {}
+                Step::End(stop) if stop.not_awaited().is_some() && !waits => {}
                 _ => branches.push(place(memory, at, end, left)),
             }
         }
-        goes_on = branches.len() == 1 && matches!(stop, WalkEnd::SideBySide { .. });
+        let is_one_of_several = matches!(stop, WalkEnd::SideBySide { .. });
+        goes_on = branches.len() == 1 && is_whole && is_one_of_several;
     }
     StillPlace { node: node.id.load(Ordering::Relaxed), branches, goes_on }
 }

@@ -383,6 +383,11 @@ impl Node {
         })
     }
 
+    /// Whether a function waits here, or the walk goes on in one of several.
+    pub(super) fn waits(&self) -> bool {
+        self.frame.is_some() || self.beside.is_some()
+    }
+
     /// The draft of a child that has nothing of its own yet.
     fn child(&'static self) -> Draft {
         Draft { future: self.future, parent: Some(self), frame: None, value: 0, check: None }
@@ -409,7 +414,7 @@ pub(super) fn backtrace_below(id: u32, above: u32) -> Option<(Vec<AwaitFrame>, S
     let node = NODES.get(id.checked_sub(1)?)?.get()?;
     let (mut stops, mut not_awaited) = match &node.step {
         Step::End(stop) => (stop.say(), stop.not_awaited()),
-        _ => ( "could not be followed further: it is in no state that debug information knows, or there were too many".to_owned(), None),
+        _ => ("could not be followed further: it is in no state that debug information knows, or there were too many".to_owned(), None),
     };
     let mut frames = Vec::new();
     let mut at = Some(node);

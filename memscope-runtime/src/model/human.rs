@@ -23,8 +23,14 @@ pub(crate) fn file_end(path: &str, most: usize) -> String {
 /// registry (`registry/src/INDEX/NAME-1.2.3/…`) or in a git repository, and that of the standard
 /// library.
 pub(crate) fn of_crate(file: &str) -> &str {
-    let inside = LIBRARIES.iter().find_map(|folder| file.split_once(folder)?.1.split_once('/'));
-    inside.map_or(file, |(_, file)| file.strip_prefix("library/").unwrap_or(file))
+    let inside = LIBRARIES.iter().find_map(|folder| {
+        let (_, inside) = file.split_once(folder)?;
+        let (first, rest) = inside.split_once('/')?;
+        // A repository's folder has its name, and the others have that of an index or a version.
+        let has_name = folder.contains("checkouts") && !first.is_empty();
+        Some(if has_name { inside } else { rest })
+    });
+    inside.map_or(file, |file| file.strip_prefix("library/").unwrap_or(file))
 }
 
 /// Bytes that print in binary units: `512 B`, `1.5 KiB`, `3.0 MiB`.
@@ -76,7 +82,7 @@ mod tests {
                 "/home/me/.cargo/registry/src/index.crates.io-1949cf8c/flume-0.12.0/src/lib.rs",
                 "flume-0.12.0/src/lib.rs",
             ),
-            ("/home/me/.cargo/git/checkouts/tokio-1a2b/9f8e/tokio/src/a.rs", "9f8e/tokio/src/a.rs"),
+            ("/home/me/.cargo/git/checkouts/tokio-1a2b/9f8e/src/a.rs", "tokio-1a2b/9f8e/src/a.rs"),
             ("/rustc/59807616/library/core/src/a.rs", "core/src/a.rs"),
             ("/root/toolchain/lib/rustlib/src/rust/library/std/src/a.rs", "std/src/a.rs"),
         ] {

@@ -89,10 +89,18 @@ pub(crate) fn occasion_in_allocator() {
     }
 }
 
+/// Whether a thread was started in the allocator: then no poll may ever start it again.
+static WAS_IN_ALLOCATOR: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) fn was_in_allocator() -> bool {
+    WAS_IN_ALLOCATOR.load(Ordering::Relaxed) != 0
+}
+
 #[cfg(feature = "tokio")]
 #[cold]
 #[inline(never)]
 fn start_in_allocator() {
+    WAS_IN_ALLOCATOR.store(1, Ordering::Relaxed);
     let pending = PENDING.fetch_and(!IN_ALLOCATOR, Ordering::Acquire) & IN_ALLOCATOR;
     for (bit, start) in STARTS.iter().enumerate() {
         if pending & 1 << bit != 0

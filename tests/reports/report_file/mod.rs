@@ -189,7 +189,7 @@ fn a_second_signal_does_not_wait_for_a_report_that_hangs() {
     thread::sleep(Duration::from_millis(100));
     running.signal(libc::SIGTERM);
     // Sooner it would be the same signal.
-    thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_secs(1));
     assert_eq!(running.child.try_wait().expect("its state"), None, "it hangs in its report");
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().signal(), Some(libc::SIGTERM));

@@ -69,11 +69,11 @@ impl MemorySnapshot {
         let watched = self.observed_ns();
         for leak in &mut findings {
             certainty::judge(leak, None, watched, options);
-            level::weigh(self, leak);
+            level::weigh(self, leak, None);
         }
         for (mut leak, growth) in long {
             certainty::judge(&mut leak, Some(&growth), watched, options);
-            level::weigh(self, &mut leak);
+            level::weigh(self, &mut leak, Some(&growth));
             findings.push(leak);
         }
         if self.observed_ns() < options.growth_ns() {

@@ -3,6 +3,7 @@
 use super::{
     certainty::Certainty,
     finding::{Leak, LeakKind, Severity},
+    growth::Growth,
 };
 use crate::{model::HumanBytes, snapshot::MemorySnapshot};
 
@@ -12,24 +13,25 @@ const LEAST_POINTS: usize = 4;
 /// which the process may come and go.
 const PART: u64 = 4;
 
-/// Makes less of a finding whose bytes were freed elsewhere meanwhile: entries of a cache that
-/// `main` had filled and that tasks replace, or bytes that are handed on. The process does not
-/// grow by them.
-pub(super) fn weigh(snapshot: &MemorySnapshot, leak: &mut Leak) {
+/// Makes less of a finding by whose bytes the process does not grow: entries of a cache that `main`
+/// had filled and that tasks replace, or bytes that are handed on. `growth`: how it grows, where it
+/// is judged by that.
+pub(super) fn weigh(snapshot: &MemorySnapshot, leak: &mut Leak, growth: Option<&Growth>) {
     if !matches!(leak.kind, LeakKind::Retained | LeakKind::Growing) || leak.cause.is_unreachable() {
         return;
     }
-    let Some(level) = level(snapshot, leak) else { return };
+    let rise = growth.map_or(leak.bytes, |growth| growth.course.rise());
+    let Some(level) = level(snapshot, leak, rise) else { return };
     (leak.severity, leak.certainty, leak.may_be_load) = (Severity::Low, Certainty::Possible, true);
     leak.certainty_reason = format!(
-        "the whole process stays at {} meanwhile, as much is freed elsewhere; {}",
+        "the whole process stays at {} meanwhile, and does not grow by them; {}",
         HumanBytes(level),
         leak.known_by.words(),
     );
 }
 
 /// The live bytes of the process, if they are nearly the same in all the time of the finding.
-fn level(snapshot: &MemorySnapshot, leak: &Leak) -> Option<u64> {
+fn level(snapshot: &MemorySnapshot, leak: &Leak, rise: u64) -> Option<u64> {
     let span = leak.oldest_ns?;
     let since = snapshot.observed_ns().saturating_sub(span);
     let mut points = snapshot.timeline().process.iter().filter(|point| point.at_ns >= since);
@@ -40,7 +42,7 @@ fn level(snapshot: &MemorySnapshot, leak: &Leak) -> Option<u64> {
         lowest = lowest.min(point.whole_bytes);
         highest = highest.max(point.whole_bytes);
     }
-    (count >= LEAST_POINTS && highest - lowest <= leak.bytes / PART).then_some(highest)
+    (count >= LEAST_POINTS && highest - lowest <= rise / PART).then_some(highest)
 }
 
 #[cfg(test)]
@@ -80,7 +82,7 @@ mod tests {
     fn what_takes_the_place_of_what_is_freed_elsewhere_is_low_and_says_so() {
         let leak = retained(&[10, 60, 61, 60, 62, 61, 60]);
         assert_eq!((leak.severity, leak.certainty), (Severity::Low, Certainty::Possible), "{leak}");
-        let why = "the whole process stays at 62.0 MiB meanwhile, as much is freed elsewhere; ";
+        let why = "the whole process stays at 62.0 MiB meanwhile, and does not grow by them; ";
         assert!(leak.certainty_reason.starts_with(why), "{leak}");
     }
 

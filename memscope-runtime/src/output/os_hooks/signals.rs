@@ -15,7 +15,8 @@
 //! its child and another one to its group, and both mean the same.
 //!
 //! The kernel does not end process 1 of a container by a default action. There each signal writes a
-//! report and the program continues, as it would without memscope.
+//! report, but for one that comes while a report is written, and the program continues, as it would
+//! without memscope.
 //!
 //! Nothing here has a file descriptor, because a program may close those that it does not know.
 
@@ -104,7 +105,8 @@ extern "C" fn on_signal(signal: c_int) {
     let is_called_by_kernel = is_removed || handler == Some(ours());
     match (is_called_by_kernel, auto_report::is_our_process()) {
         (true, true) if !is_second => end_after_report(signal),
-        (true, true) if is_same_as_first() => {}
+        // Process 1 goes on after its report, and keeps its handlers.
+        (true, true) if is_same_as_first() || is_process_1() => {}
         (true, _) => {
             // A forked child writes no report: the file belongs to its parent.
             set_default(signal);

@@ -2,9 +2,10 @@
 //!
 //! Each snapshot collects too, so everything works without the collector's thread; only, rings may
 //! fill up between two snapshots. From `init` on, a poll of a task starts the thread, and so does
-//! what an unannotated task allocates. The thread ends by itself when nothing has happened for a
-//! while, and is started again when something does. It needs no memory from the program's heap.
-//! Rules by which samples walk the stack are learned on the way.
+//! what a new unannotated task or thread allocates. The thread ends by itself when nothing has
+//! happened for a while, and is started again by the next poll. Where a poll has not started it, it
+//! stays. It needs no memory from the program's heap. Rules by which samples walk the stack are
+//! learned on the way.
 
 pub(crate) mod points;
 pub(crate) mod series;
@@ -330,6 +331,8 @@ fn run(state: u32) {
             let _ = symbols::want_if_waiting();
             match one_round() {
                 Some(pause) => thread::sleep(pause),
+                // Tasks and threads that are there already would not start it again.
+                None if pending_starts::was_in_allocator() => thread::sleep(LONG),
                 None => break,
             }
         }
