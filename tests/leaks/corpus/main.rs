@@ -19,6 +19,7 @@ use memscope_rs::{
 };
 use memscope_tests::workers;
 
+mod doubling;
 mod healthy;
 mod service;
 mod sick;
@@ -36,7 +37,8 @@ const SHOW: &str = "MEMSCOPE_SHOW";
 const AT_ONCE: usize = 4;
 
 fn main() -> ExitCode {
-    let services = || sick::SICK.iter().chain(healthy::HEALTHY);
+    let services =
+        || sick::SICK.iter().chain(doubling::SICK).chain(healthy::HEALTHY).chain(doubling::HEALTHY);
     if let Ok(name) = env::var(NAME) {
         let service = services().find(|service| service.name.contains(&name));
         be(service.expect("no service has this in its name"));

@@ -128,6 +128,9 @@ fn of(
         (_, Some(_)) if leak.may_be_load => {
             (Possible, "load can look the same until a day is over".into())
         }
+        (_, Some(growth)) if growth.doubling.is_some_and(|it| !it.is_likely()) => {
+            (Possible, "a collection that has reached its size looks the same for a while".into())
+        }
         (_, Some(growth)) if growth.is_of_a_day() => (Likely, "it rose for a day and more".into()),
         _ => (Likely, "a cache that still fills looks the same".into()),
     }

@@ -63,7 +63,8 @@ impl fmt::Display for LeakKind {
 /// It is `Low` as long as the program was not observed for two minutes, twice the
 /// [`patience`](super::LeakOptions::patience). Growth is also `Low` where load could look like it:
 /// memory that is mostly freed again, or clients that come and stay, for less than a day. And so is
-/// what was found by whose bytes the whole process does not grow.
+/// what was found by whose bytes the whole process does not grow, and a collection that doubles and
+/// may have reached its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {

@@ -10,6 +10,7 @@ use super::{
     finding::{Leak, LeakKind, Severity},
     growth::{Growth, Suspect},
     keeper::Keeper,
+    moved,
     options::LeakOptions,
     pile::{LEAST_PILED, Pile, Watched},
     retained::retained_bytes,
@@ -24,6 +25,8 @@ use crate::{
 /// A task that holds less than this share of its peak has freed something before: it fills and
 /// empties.
 const LEAST_OF_PEAK: f64 = 0.9;
+/// The old and the new room of a map are there at once while it moves: so many times what is left.
+const LEAST_OF_PEAK_OF_MOVED: f64 = 0.55;
 /// How many tasks of a site must have left bytes behind one after another. Fewer are a start, or
 /// one batch.
 const LEAST_WAVES: u64 = 4;
@@ -70,7 +73,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Kno
         let task = task.and_then(|task| tasks.get(&task));
         let Some(task) = task.filter(|task| !known.tasks.contains(&task.id)) else { continue };
         let is_as_others = sites.get(place).is_some_and(|site| is_as_others(task, site));
-        if is_filling(task) && !is_as_others {
+        if is_filling(task, growth) && !is_as_others {
             // A task may have got its name since its first sample.
             filling.entry(place_of_task(task)).or_default().add(task, growth);
         }
@@ -96,11 +99,16 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Kno
         if known.piles.contains(place) || explained {
             return None;
         }
+        let living = snapshot.tasks().iter().filter(|task| !task.state.is_ended());
+        let living: Vec<_> = living.filter(|task| place_of_task(task) == *place).collect();
+        if growth.doubling.is_some() {
+            let leak = moved::find(place, growth, site, &living, &evidence)?;
+            filling.remove(place);
+            return Some((leak, *growth));
+        }
         let pile = Pile::of(site, growth, watched)?;
         filling.remove(place);
-        let living = snapshot.tasks().iter().filter(|task| !task.state.is_ended());
-        let living = living.filter(|task| place_of_task(task) == *place);
-        let ids: Vec<TaskId> = living.map(|task| task.id).collect();
+        let ids: Vec<TaskId> = living.iter().map(|task| task.id).collect();
         Some((pile.finding(place, growth, site, &ids, &evidence), *growth))
     }));
     leaks.extend(filling.into_iter().filter_map(|(place, filling)| {
@@ -140,7 +148,7 @@ impl<'a> Filling<'a> {
 
 /// Whether other tasks of the site have held as much and ended: then this one is like an upload
 /// that is not finished yet.
-fn is_as_others(task: &TaskMemoryProfile, site: &SiteProfile) -> bool {
+pub(super) fn is_as_others(task: &TaskMemoryProfile, site: &SiteProfile) -> bool {
     // Of a peak only its power of two is kept; the peak was more than half of that.
     let largest = site.peak_histogram.iter().filter(|bucket| bucket.count != 0);
     largest.map(|bucket| bucket.up_to).max().is_some_and(|up_to| task.live_bytes <= up_to / 2)
@@ -154,10 +162,12 @@ fn may_be_cells(task: &TaskMemoryProfile, snapshot: &MemorySnapshot) -> bool {
     active >= LEAST_PILED && task.live_blocks <= active.saturating_mul(BLOCKS_OF_TASK)
 }
 
-fn is_filling(task: &TaskMemoryProfile) -> bool {
+fn is_filling(task: &TaskMemoryProfile, growth: &Growth) -> bool {
+    let doubles = growth.doubling.is_some();
+    let least = if doubles { LEAST_OF_PEAK_OF_MOVED } else { LEAST_OF_PEAK };
     task.measured
         && !task.state.is_ended()
-        && float(task.live_bytes) >= LEAST_OF_PEAK * float(task.peak_bytes)
+        && float(task.live_bytes) >= least * float(task.peak_bytes)
 }
 
 /// Whether the growth lies in ended tasks. The living tasks have trends of their own.
@@ -207,10 +217,10 @@ fn of_site(place: &Place, growth: &Growth, site: &SiteProfile, evidence: &Eviden
 pub(super) fn blank(place: &Place, growth: &Growth) -> Leak {
     let (first, last) = (growth.course.first(), growth.course.last());
     let [from, to] = [first, last].map(|point| HumanBytes(point.live_bytes));
-    let course = if growth.is_in_swings {
-        "by its lowest values, as it comes and goes"
-    } else {
-        "never much less than before"
+    let course = match growth.doubling {
+        Some(doubling) => doubling.words(),
+        None if growth.is_in_swings => "by its lowest values, as it comes and goes".to_owned(),
+        None => "never much less than before".to_owned(),
     };
     let samples = several(growth.samples as u64, "sample", "samples");
     Leak {

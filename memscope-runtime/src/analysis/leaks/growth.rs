@@ -1,6 +1,7 @@
 //! Whether a series of live bytes grows: by the clock, and for long enough.
 
 use super::{
+    doubling::Doubling,
     finding::{Severity, per_day},
     options::LeakOptions,
     trend::Course,
@@ -35,6 +36,8 @@ pub(super) struct Growth {
     pub(super) is_in_swings: bool,
     /// It is less than half of what was there before.
     pub(super) is_above_base: bool,
+    /// It rises by steps that double: a collection in one block.
+    pub(super) doubling: Option<Doubling>,
 }
 
 /// Some bytes of a site or task that a finding is about.
@@ -70,8 +73,29 @@ impl Growth {
     /// Looks for a rise in the whole series, in its last half and its last quarter. A part must
     /// also rise above all that was before it: a load that comes back does not.
     ///
+    /// A collection that doubles rises in steps that come ever later. It is looked for as well:
+    /// between two steps it looks as if it were done, and after the last one as if it went on.
+    ///
     /// Whether the rise was seen for long enough says [`is_long`](Self::is_long).
     pub(super) fn of(points: &[TrendPoint], options: &LeakOptions) -> Option<Self> {
+        let found = Self::by_clock(points, options);
+        let Some((doubling, part)) = Doubling::of(points, options) else { return found };
+        let by_steps = Course::of(part).filter(|course| is_much(course, options));
+        let Some(course) = by_steps else { return found };
+        if doubling.is_over() {
+            let last = course.last().at_ns.saturating_sub(doubling.flat_ns());
+            let is_another = |found: &Self| {
+                found.course.first().at_ns >= last || found.course.rise() / 2 > course.rise()
+            };
+            return found.filter(is_another);
+        }
+        let growth = Self::new(course, part.len(), doubling.is_in_swings());
+        // Both say that it grows. One of them may have seen more of it.
+        let longer = found.filter(|found| found.is_long(options) && !growth.is_long(options));
+        Some(Self { doubling: Some(doubling), ..longer.unwrap_or(growth) })
+    }
+
+    fn by_clock(points: &[TrendPoint], options: &LeakOptions) -> Option<Self> {
         let len = points.len();
         let whole = Self::of_part(points, options).or_else(|| Self::of_valleys(points, options));
         whole.or_else(|| {
@@ -134,14 +158,16 @@ impl Growth {
 
     fn new(course: Course, samples: usize, is_in_swings: bool) -> Self {
         let is_above_base = course.rise() < course.first().live_bytes / 2;
-        Self { course, samples, is_in_swings, is_above_base }
+        Self { course, samples, is_in_swings, is_above_base, doubling: None }
     }
 
     /// The growth of several together. Its times are those of this one.
     pub(super) fn together(&self, other: &Self) -> Self {
         let course = self.course.together(&other.course);
         let samples = self.samples.min(other.samples);
-        Self::new(course, samples, self.is_in_swings || other.is_in_swings)
+        let growth = Self::new(course, samples, self.is_in_swings || other.is_in_swings);
+        let doubling = self.doubling.zip(other.doubling).map(|(one, two)| one.together(&two));
+        Self { doubling, ..growth }
     }
 
     /// Whether it was seen for long enough, and often enough, for a verdict.
@@ -170,22 +196,34 @@ impl Growth {
     }
 
     pub(super) fn bytes_per_day(&self) -> Option<u64> {
-        per_day(self.course.rise(), self.course.span_ns())
+        let by_course = per_day(self.course.rise(), self.course.span_ns())?;
+        Some(self.of_steps(DAY_NS).map_or(by_course, |by_steps| by_steps.min(by_course)))
+    }
+
+    /// What fills a collection that doubles in so many nanoseconds. Just after a step, half of its
+    /// room is not filled yet.
+    fn of_steps(&self, ns: u64) -> Option<u64> {
+        let (bytes, in_ns) = self.doubling?.rate();
+        u64::try_from(u128::from(bytes) * u128::from(ns) / u128::from(in_ns.max(1))).ok()
     }
 
     /// By how many bytes it rises in a minute.
     pub(super) fn per_minute(&self) -> u64 {
-        const MINUTE_NS: u128 = 60_000_000_000;
+        const MINUTE_NS: u64 = 60_000_000_000;
         let span = u128::from(self.course.span_ns().max(1));
-        u64::try_from(u128::from(self.course.rise()) * MINUTE_NS / span).unwrap_or(u64::MAX)
+        let by_course = u128::from(self.course.rise()) * u128::from(MINUTE_NS) / span;
+        let by_course = u64::try_from(by_course).unwrap_or(u64::MAX);
+        self.of_steps(MINUTE_NS).map_or(by_course, |by_steps| by_steps.min(by_course))
     }
 
-    /// How much it matters; low where load may look like this.
+    /// How much it matters; low where load may look like this, or a collection that has reached its
+    /// size.
     pub(super) fn severity(&self, bytes: u64, whole: u64, may_be_load: bool) -> Severity {
         // What grew for some minutes says little of a day.
         let is_lasting = self.course.span_ns() >= LASTING_NS;
         let per_day = self.bytes_per_day().filter(|_| is_lasting);
-        if may_be_load { Severity::Low } else { Severity::of(bytes, whole, per_day) }
+        let may_be_done = self.doubling.is_some_and(|doubling| !doubling.goes_on());
+        if may_be_load || may_be_done { Severity::Low } else { Severity::of(bytes, whole, per_day) }
     }
 }
 

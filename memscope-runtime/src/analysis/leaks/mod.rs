@@ -14,6 +14,7 @@ mod finding;
 // What decides …
 mod spread;
 mod trend;
+mod doubling;
 mod growth;
 mod cause;
 mod code;
@@ -26,6 +27,7 @@ mod retained;
 mod stuck;
 mod unjoined;
 mod pile;
+mod moved;
 mod growing;
 mod over_budget;
 mod process_memory;

@@ -125,6 +125,7 @@ impl Pile {
 /// long enough.
 pub(super) fn piles_up(site: &SiteProfile, points: &[TrendPoint], options: &LeakOptions) -> bool {
     Growth::of(points, options)
+        .filter(|growth| growth.doubling.is_none())
         .is_some_and(|growth| growth.is_long(options) && has_piled_up(site, &growth))
 }
 

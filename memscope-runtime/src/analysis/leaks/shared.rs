@@ -138,4 +138,17 @@ mod tests {
         assert!(cache.fix.contains("bound what `cache` keeps"), "{both}");
         assert_eq!(both.bytes(), 1600 << 10, "no byte is in both: {both}");
     }
+
+    #[test]
+    fn what_doubles_is_found_in_a_shared_owner_and_outside_of_tasks() {
+        let doubling = [128, 256, 512, 512, 1024, 1024, 1024, 1024, 2048, 2048, 2048, 2048];
+        for (leaks, name) in [
+            (leaks(&doubling, &[50; 12]), "cache"),
+            (leaks(&[50; 12], &doubling), "(outside every task)"),
+        ] {
+            let [leak] = leaks.findings() else { panic!("{leaks}") };
+            assert_eq!((leak.kind, &*leak.place.name), (LeakKind::Growing, name), "{leaks}");
+            assert!(leak.evidence.contains("by doubling: 4 steps"), "{leaks}");
+        }
+    }
 }

@@ -6,10 +6,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    evidence::Evidence,
+    evidence::{Evidence, place_of},
     finding::LeakKind,
     growing::Grown,
+    growth::Growth,
     options::LeakOptions,
+    retained::retained_bytes,
     trend::Course,
     untracked,
     wording::{age, at, rate, several},
@@ -163,7 +165,10 @@ fn growth(snapshot: &MemorySnapshot, found: &Found<'_>, options: &LeakOptions) -
     if let Some(growth) = process.filter(|growth| growth.course.rise() / 2 > explained) {
         let half = growth.course.rise() / 2;
         let most = match largest_rise(snapshot).filter(|(rise, _)| *rise > half) {
-            Some((_, site)) => format!("most of it is in {}, where nothing looks lost", at(site)),
+            Some((_, site)) => {
+                let missing = missing(snapshot, site, options);
+                format!("most of it is in {}, {missing}", at(site))
+            }
             None if snapshot.tool().rows_left_out != 0 => {
                 "no task, site or code that this report has room for explains half of it".to_owned()
             }
@@ -196,6 +201,23 @@ fn largest_rise(snapshot: &MemorySnapshot) -> Option<(u64, &Place)> {
     let rise = |place| Some((Course::of(evidence.points_of(place))?.rise(), place));
     let rises = sites.filter_map(|trend| rise(&trend.place));
     rises.max_by_key(|(rise, _)| *rise)
+}
+
+/// What is missing to call what a site has grown by a leak.
+fn missing(snapshot: &MemorySnapshot, place: &Place, options: &LeakOptions) -> String {
+    let points = Evidence::of(snapshot).points_of(place);
+    let Some(growth) = Growth::of(points, options) else {
+        return "which does not grow now: a step, or a collection that has reached its size".into();
+    };
+    let site = snapshot.sites().iter().find(|site| place_of(site) == *place);
+    let Some(site) = site.filter(|site| site.measured) else {
+        return "which grows too: it is not known which of its tasks hold it".into();
+    };
+    if retained_bytes(site) < growth.course.rise() / 2 {
+        return "which grows too: its living tasks hold it, and load looks the same".into();
+    }
+    let tasks = several(site.retained_tasks, "ended task holds", "ended tasks hold");
+    format!("which grows too: {tasks} it, and a start or a batch that is kept looks the same")
 }
 
 /// In how many samples the process was seen, and for how long: those of the timeline, or of the
@@ -253,7 +275,8 @@ mod tests {
 
     #[test]
     fn growth_without_a_finding_is_said_to_be_where_it_is() {
-        let most = "most of it is in warm (src/warm.rs:7), where nothing looks lost";
+        let most = "most of it is in warm (src/warm.rs:7), which grows too: 20 ended tasks hold it, \
+                    and a start or a batch that is kept looks the same";
         for left_out in [0, 9] {
             assert!(notes(400, left_out).contains(most), "{}", notes(400, left_out));
         }

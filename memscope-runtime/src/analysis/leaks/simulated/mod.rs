@@ -13,6 +13,7 @@ mod service;
 mod workloads;
 mod trends;
 mod months;
+mod doubling;
 
 use rng::Dice;
 use service::Service;
