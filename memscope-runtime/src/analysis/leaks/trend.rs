@@ -99,8 +99,7 @@ impl Course {
     ///
     /// By the clock, the second half must bring at least half of what the first half brought. The
     /// last quarter must bring at least half of the average, unless they rise in leaps. And the
-    /// last third must bring something: between two leaps a vector is taken for one that is done, by
-    /// this rule alone.
+    /// last third must bring something: between two leaps a vector is taken for one that is done.
     pub(super) fn rises(&self, points: &[TrendPoint]) -> bool {
         let lives: Vec<u64> = points.iter().map(|point| point.live_bytes).collect();
         let steps = || lives.iter().zip(lives.iter().skip(1));
