@@ -260,9 +260,9 @@ impl Builder {
 
     /// The least time between two points of the timeline (default 1 s). A thread adds them; it also
     /// drains the rings of events. After `init` the first task that is polled or allocates starts
-    /// it, and where tasks are annotated it runs only while something happens. With zero there is no such thread. Then there
-    /// is one point a snapshot, and snapshots show at most the first 2,048 events of each thread
-    /// since the last one.
+    /// it, and where tasks are annotated it runs only while something happens. With zero there is
+    /// no such thread. Then there is one point a snapshot, and snapshots show at most the first
+    /// 2,048 events of each thread since the last one.
     ///
     /// While there are events, the thread drains the rings every 100 ms, or more often if the
     /// period is shorter, down to 10 ms. That helps if a report says that events were dropped.
