@@ -184,7 +184,7 @@ impl Future for Ask {
 struct Asks<F> {
     work: F,
     is_polled: bool,
-    asks: [Ask; 2],
+    turns: [Ask; 2],
 }
 
 impl<F: Future + Unpin> Future for Asks<F> {
@@ -195,7 +195,7 @@ impl<F: Future + Unpin> Future for Asks<F> {
             self.is_polled = true;
             let _ = Pin::new(&mut self.work).poll(context);
         }
-        Pin::new(&mut self.asks[0]).poll(context)
+        Pin::new(&mut self.turns[0]).poll(context)
     }
 }
 
@@ -209,7 +209,7 @@ fn an_enum_without_fields_may_be_what_a_task_waits_for() {
 
     let line = line!() + 2;
     let point = waits(async {
-        Asks { work: Moves(leaf()), is_polled: false, asks: [Ask::New, Ask::New] }.await
+        Asks { work: Moves(leaf()), is_polled: false, turns: [Ask::New, Ask::New] }.await
     });
     ends_at(line, &point, "await_points::elsewhere::Asks<");
 }
