@@ -92,6 +92,11 @@ async fn serve(what_grows: &str) {
             }
             IDLE.store(200, Ordering::Relaxed);
         }
+        "buffers until a signal" => {
+            (0..200).for_each(|_| drop(tokio::spawn(idle_connection())));
+            println!("ready");
+            std::future::pending::<()>().await;
+        }
         "slowly" => {
             for _ in 0..100 {
                 tokio::spawn(handle_request([1; 64])).await.expect("no panic");

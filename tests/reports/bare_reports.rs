@@ -1,10 +1,13 @@
 //! A program that only depends on memscope: the report of its end names what grows.
 #![cfg(target_os = "linux")]
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use memscope_rs::async_memory::MemorySnapshot;
-use memscope_tests::programs::{Folder, program};
+use memscope_tests::programs::{Folder, Running, program};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bare_service");
 
@@ -57,6 +60,39 @@ fn a_program_that_only_depends_on_memscope_has_a_timeline_in_its_only_report() {
     // One is the report's own.
     assert!(snapshot.timeline().process.len() > 3, "{:#?}", snapshot.timeline().process);
     assert!(snapshot.tool().longest_look_ns > 0, "{:#?}", snapshot.tool());
+}
+
+#[test]
+fn the_only_report_of_a_program_that_a_signal_ends_has_the_names_of_stacks() {
+    const LONGEST: Duration = Duration::from_mins(1);
+    let folder = Folder::new();
+    let report = folder.file("report.txt");
+    let mut program = program(PROGRAM, "buffers until a signal");
+    program.env("MEMSCOPE_REPORT", &report).env("MEMSCOPE_STACKS", "64KiB");
+    let mut running = Running::start(&mut program);
+    let names = || {
+        let threads = format!("/proc/{}/task", running.child.id());
+        let threads = fs::read_dir(threads).expect("its threads").flatten();
+        let mut names = threads.flat_map(|thread| fs::read_to_string(thread.path().join("comm")));
+        names.any(|name| name.trim_end() == "memscope-names")
+    };
+    // Its thread for them comes, and goes when it has them. One that came for tasks comes first.
+    let start = Instant::now();
+    let (mut came, mut gone) = (false, None::<Instant>);
+    while gone.is_none_or(|gone| gone.elapsed() < Duration::from_secs(4)) {
+        assert!(start.elapsed() < LONGEST, "came: {came}");
+        thread::sleep(Duration::from_millis(1));
+        if names() {
+            (came, gone) = (true, None);
+        } else if came {
+            gone = gone.or_else(|| Some(Instant::now()));
+        }
+    }
+    running.signal(libc::SIGTERM);
+    running.end();
+    let text = fs::read_to_string(&report).expect("a report");
+    let has_names = text.lines().any(|line| line.contains("≈") && line.contains("idle_connection"));
+    assert!(has_names, "{text}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::{
     environment::{self, Environment},
     primitives::Once,
     snapshot::collector,
+    symbols,
 };
 
 /// Returns the environment as it was at the first call, which also prints what is wrong with it.
@@ -42,6 +43,9 @@ pub(crate) fn start() {
             let is_reported = is_shown && config::sample_every_ns() != 0;
             if environment.is_sampled || is_reported {
                 collector::arm();
+            }
+            if environment.report.is_some() {
+                symbols::name_stacks_ahead();
             }
             #[cfg(feature = "report-file")]
             {

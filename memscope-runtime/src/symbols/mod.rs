@@ -38,7 +38,7 @@ pub(crate) use sources::{MOST_LOOKING_UP, look_up_tasks, look_up_until};
 #[cfg(feature = "symbols")]
 pub(crate) use sources::{wait_for_names, want_if_waiting};
 #[cfg(feature = "symbols")]
-pub(crate) use stack_names::want_stack_names;
+pub(crate) use stack_names::{name_stacks_ahead, want_ahead, want_stack_names};
 #[cfg(not(feature = "symbols"))]
 pub(crate) use without::*;
 
@@ -168,6 +168,10 @@ mod without {
     pub(crate) fn want_stack_names() -> bool {
         false
     }
+
+    pub(crate) fn name_stacks_ahead() {}
+
+    pub(crate) fn want_ahead() {}
 
     pub(crate) fn want_if_waiting() -> u64 {
         0

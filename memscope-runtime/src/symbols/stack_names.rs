@@ -6,8 +6,8 @@ use super::{call_at, thread};
 use crate::{
     accounting::stacks,
     primitives::{
-        reserve,
-        sync::{AtomicU32, Ordering},
+        clock, reserve,
+        sync::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -22,6 +22,25 @@ static ASKED: AtomicU32 = AtomicU32::new(0);
 pub(crate) fn want_stack_names() -> bool {
     ASKED.store(0, Ordering::Relaxed);
     thread::want()
+}
+
+/// When the collector next has the names of stacks looked up, before a report asks; 0: never.
+static AHEAD_NS: AtomicU64 = AtomicU64::new(0);
+const FIRST_AHEAD_NS: u64 = 2_000_000_000;
+const AHEAD_PERIOD_NS: u64 = 10_000_000_000;
+
+/// From now on stacks have their names before a report asks: one at a signal cannot look them up.
+pub(crate) fn name_stacks_ahead() {
+    AHEAD_NS.store(clock::now_ns().saturating_add(FIRST_AHEAD_NS), Ordering::Relaxed);
+}
+
+/// Has the names of new stacks looked up, if that is wanted and it is time. For the collector.
+pub(crate) fn want_ahead() {
+    let (next_ns, now_ns) = (AHEAD_NS.load(Ordering::Relaxed), clock::now_ns());
+    if next_ns != 0 && now_ns >= next_ns && is_waiting() {
+        AHEAD_NS.store(now_ns.saturating_add(AHEAD_PERIOD_NS), Ordering::Relaxed);
+        thread::want();
+    }
 }
 
 /// Whether there are stacks that came since the names of all were known.

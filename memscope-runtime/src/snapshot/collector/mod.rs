@@ -329,6 +329,7 @@ fn run(state: u32) {
     let rounds = || {
         while STATE.load(Ordering::Relaxed) == state {
             let _ = symbols::want_if_waiting();
+            symbols::want_ahead();
             match one_round() {
                 Some(pause) => thread::sleep(pause),
                 // Tasks and threads that are there already would not start it again.
