@@ -32,6 +32,11 @@ async fn never_allocates_either(number: u64) {
 }
 
 fn main() {
+    // Before any thread of memscope's looks up names.
+    #[cfg(target_os = "linux")]
+    if std::env::args().nth(1).as_deref() == Some("hide-proc") {
+        hide_proc::hide_proc();
+    }
     builder().name_tasks_from(1 << 20).init().expect("good settings");
     let runtime = workers(1);
     let (holds, held) = mpsc::channel();
@@ -43,10 +48,6 @@ fn main() {
         runtime.spawn(never_allocates_either(number));
     }
     held.recv().expect("sent");
-    #[cfg(target_os = "linux")]
-    if std::env::args().nth(1).as_deref() == Some("hide-proc") {
-        hide_proc::hide_proc();
-    }
     println!("ready");
     // The test changes the file meanwhile.
     std::io::stdin().read_line(&mut String::new()).expect("a line");
