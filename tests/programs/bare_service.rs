@@ -1,6 +1,8 @@
 //! A service that depends on memscope and says nothing else of it. Its first argument names what
 //! grows in it. `tests/reports/bare_reports.rs` starts it, and reads the report of its end.
 
+#![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
+
 use std::{
     hint::black_box,
     sync::{
