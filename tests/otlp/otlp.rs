@@ -240,7 +240,14 @@ fn a_collector_gets_each_metric_with_the_figures_of_the_snapshot() {
     let reader =
         PeriodicReader::builder(exporter).with_interval(Duration::from_secs(3_600)).build();
     let provider = SdkMeterProvider::builder().with_reader(reader).build();
+    memscope_rs::init();
     let program = program();
+    // Its thread takes a look by itself.
+    let start = Instant::now();
+    while get_memory_snapshot().tool().longest_look_ns == 0 {
+        assert!(start.elapsed() < LONG, "there is a look");
+        thread::sleep(Duration::from_millis(1));
+    }
     observe(&provider.meter("memscope"));
 
     let first = collected(&provider, &received);
