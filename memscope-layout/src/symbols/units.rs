@@ -62,7 +62,8 @@ impl<'d> Units<'d> {
 
     /// Calls `read` with each unit that contains addresses, and with these as indices. Units of at
     /// most `most_bytes` in all are read; their line tables count for those after them. Returns the
-    /// addresses of those that are left for another time; a unit that alone is larger is never read.
+    /// addresses of those that are left for another time; a unit that alone is larger is never
+    /// read.
     pub(super) fn each(
         &self,
         most_bytes: u64,

@@ -394,18 +394,18 @@ impl Node {
     }
 }
 
-/// The async backtrace that a node's number stands for, the outermost function first, and why it
-/// ends.
-pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
-    backtrace_below(id, 0)
-}
-
 /// The type whose futures stand side by side where the node with this number ends.
 pub(super) fn side_by_side(id: u32) -> Option<&'static str> {
     match &NODES.get(id.checked_sub(1)?)?.get()?.step {
         Step::End(WalkEnd::SideBySide { name, .. }) => Some(name),
         _ => None,
     }
+}
+
+/// The async backtrace that a node's number stands for, the outermost function first, and why it
+/// ends.
+pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
+    backtrace_below(id, 0)
 }
 
 /// The same, without the functions down to the node `above`.

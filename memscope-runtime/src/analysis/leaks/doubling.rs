@@ -48,8 +48,6 @@ pub(super) struct Doubling {
     most_next_ns: u64,
     /// The bytes of the last step. As many are filled until the next one.
     step_bytes: u64,
-    /// The next step is late by far.
-    is_over: bool,
     /// The last step came in the time that belongs to the start of a program.
     is_early: bool,
     /// Live bytes are higher now and then, for a moment.
@@ -81,7 +79,6 @@ impl Doubling {
             let (mut doubling, part) = Self::in_all(before, options).filter(|_| is_higher)?;
             let since = last.at_ns.saturating_sub(before.last()?.at_ns);
             doubling.flat_ns = doubling.flat_ns.saturating_add(since);
-            doubling.is_over = doubling.flat_ns > doubling.latest_ns();
             Some((doubling, part))
         })
     }
@@ -137,29 +134,23 @@ impl Doubling {
             .iter()
             .zip(lows.iter().skip(start))
             .any(|(point, low)| excess(point, low) > rise / START);
-        let mut doubling = Self {
+        let doubling = Self {
             steps: steps.len() as u64,
             factor,
             flat_ns: end.saturating_sub(last.to_ns),
             next_ns: times(gap_ns, factor),
             most_next_ns: times(last.to_ns.saturating_sub(before.from_ns), factor),
             step_bytes: last.height,
-            is_over: false,
             is_early: last.to_ns.saturating_sub(begin) < options.growth_ns(),
             is_in_swings: in_swings,
         };
-        doubling.is_over = doubling.flat_ns > doubling.latest_ns();
         Some((doubling, part))
-    }
-
-    fn latest_ns(&self) -> u64 {
-        times(self.next_ns, LATE).max(self.most_next_ns)
     }
 
     /// Whether the next step is late by so much that none is to come: a collection that has reached
     /// its size.
     pub(super) fn is_over(&self) -> bool {
-        self.is_over
+        self.flat_ns > times(self.next_ns, LATE).max(self.most_next_ns)
     }
 
     /// For how long there was no step.

@@ -204,7 +204,13 @@ fn of_tasks(
     Some(complete(leak, bytes, growth, evidence, growth.may_be_load()))
 }
 
-fn of_site(place: &Place, growth: &Growth, site: &SiteProfile, evidence: &Evidence<'_>) -> Leak {
+/// The finding about what the ended tasks of a site have left.
+pub(super) fn of_site(
+    place: &Place,
+    growth: &Growth,
+    site: &SiteProfile,
+    evidence: &Evidence<'_>,
+) -> Leak {
     let bytes = retained_bytes(site);
     let leak = Leak { count: site.retained_tasks, ..blank(place, growth) };
     let usual = leak.fix.clone();

@@ -4,10 +4,10 @@
 use super::{
     evidence::Evidence,
     finding::Leak,
-    growing::{blank, complete, is_as_others},
+    growing::{blank, complete, is_as_others, of_site},
     growth::{Growth, Suspect},
     keeper::Keeper,
-    retained::retained_bytes,
+    retained::{living_bytes, retained_bytes},
 };
 use crate::model::{Place, SiteProfile, TaskId, TaskMemoryProfile};
 
@@ -25,25 +25,19 @@ pub(super) fn find(
 ) -> Option<Leak> {
     growth.doubling.filter(|_| site.measured)?;
     let half = growth.course.rise() / 2;
-    let left = retained_bytes(site);
-    let has_ended = left >= half;
-    let bytes = if has_ended { left } else { site.live_bytes.saturating_sub(site.retained_bytes) };
+    if retained_bytes(site) >= half {
+        return Some(of_site(place, growth, site, evidence));
+    }
+    let bytes = living_bytes(site);
     let holder = living.iter().find(|task| task.live_bytes >= half);
-    let is_passing = !has_ended && holder.is_some_and(|task| is_as_others(task, site));
-    if bytes < half || is_passing {
+    if bytes < half || holder.is_some_and(|task| is_as_others(task, site)) {
         return None;
     }
-    let of = Suspect::grown(bytes, growth);
-    let leak = blank(place, growth);
-    let (keeper, count) = if has_ended {
-        let tasks = site.retained_tasks;
-        (Keeper::of_ended(evidence, place, &of, tasks), tasks)
-    } else {
-        let ids: Vec<TaskId> = living.iter().map(|task| task.id).collect();
-        (Keeper::of_tasks(evidence, place, &ids, &of), site.active)
-    };
+    let ids: Vec<TaskId> = living.iter().map(|task| task.id).collect();
+    let leak = Leak { count: site.active, ..blank(place, growth) };
     let usual = leak.fix.clone();
-    let leak = keeper.tell(Leak { count, ..leak }, || usual);
+    let keeper = Keeper::of_tasks(evidence, place, &ids, &Suspect::grown(bytes, growth));
+    let leak = keeper.tell(leak, || usual);
     Some(complete(leak, bytes, growth, evidence, growth.may_be_load()))
 }
 

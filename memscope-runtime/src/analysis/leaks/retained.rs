@@ -140,7 +140,8 @@ fn goes_on(site: &SiteProfile, trend: &Trend, options: &LeakOptions) -> bool {
     })
 }
 
-fn living_bytes(site: &SiteProfile) -> u64 {
+/// Bytes of tasks that live.
+pub(super) fn living_bytes(site: &SiteProfile) -> u64 {
     site.live_bytes.saturating_sub(site.retained_bytes)
 }
 
