@@ -135,6 +135,7 @@ enum Kind {
 
 impl Request {
     /// The request for a block of this layout; `None` if its size is too large to be aligned to 16.
+    #[inline]
     pub(crate) fn of(user: Layout) -> Option<Self> {
         let align = user.align();
         let kind = Kind::of(user);
@@ -147,6 +148,14 @@ impl Request {
             Kind::Slot => slot_layout(user.size(), align)?,
         };
         Some(Self { layout, align, kind })
+    }
+
+    /// [`of`](Self::of) for a block of more than [`MOST_FRONT`] bytes and an alignment of at most
+    /// [`FRONT_ALIGN`].
+    #[inline]
+    pub(crate) fn large(bytes: usize) -> Option<Self> {
+        let layout = Layout::from_size_align(bytes, INNER_ALIGN).ok()?;
+        Some(Self { layout, align: FRONT_ALIGN, kind: Kind::Slot })
     }
 
     /// Whether the inner allocator can reallocate a block whose word lies at this place, so that
@@ -170,6 +179,7 @@ impl Request {
     /// # Safety
     ///
     /// `inner` must have been allocated with this layout, and must not be null.
+    #[inline]
     pub(crate) unsafe fn place(self, inner: *mut u8) -> Option<(*mut u8, Place)> {
         match self.kind {
             Kind::Front => {
@@ -198,6 +208,7 @@ impl Request {
 }
 
 impl Kind {
+    #[inline]
     fn of(user: Layout) -> Self {
         if user.size() > MOST_FRONT || user.align() >= PAGE {
             Self::Slot
@@ -211,11 +222,13 @@ impl Kind {
 
 /// Clamps the size of a block that has its word in front. A size outside of these limits comes only
 /// from the program's layout, when the word is not credible.
+#[inline]
 fn possible(bytes: usize) -> usize {
     bytes.clamp(1, MOST_FRONT)
 }
 
 /// Whether small blocks of this alignment are padded.
+#[inline]
 fn is_padded(align: usize) -> bool {
     (FRONT_ALIGN + 1..PAGE).contains(&align)
 }
@@ -224,6 +237,7 @@ fn is_padded(align: usize) -> bool {
 ///
 /// A small block that is aligned to a page gets the whole page, so that no other block with a slot
 /// begins there.
+#[inline]
 fn slot_layout(bytes: usize, align: usize) -> Option<Layout> {
     Layout::from_size_align(bytes.max(MOST_FRONT + 1), align.max(INNER_ALIGN)).ok()
 }
@@ -234,6 +248,7 @@ impl Place {
     /// # Safety
     ///
     /// The block must have been allocated by `TrackingAllocator` with this alignment.
+    #[inline]
     pub(crate) unsafe fn of(block: *mut u8, align: usize) -> Self {
         if is_fronted(block) {
             Self::Front
@@ -252,6 +267,7 @@ impl Place {
     /// # Safety
     ///
     /// The block must be live, and its word must lie at this place.
+    #[inline]
     pub(crate) unsafe fn read(self, block: *mut u8, bytes: usize) -> (Owner, usize) {
         match self {
             Self::Front | Self::Padded => {
@@ -271,6 +287,7 @@ impl Place {
     /// # Safety
     ///
     /// The block must be live, and must have room for its word at this place.
+    #[inline]
     pub(crate) unsafe fn write(self, block: *mut u8, owner: Owner, bytes: usize) {
         match self {
             Self::Front | Self::Padded => {
@@ -286,6 +303,7 @@ impl Place {
 
     /// Forgets the block. Must be called before the block goes back to the inner allocator:
     /// afterwards another block may begin in its page.
+    #[inline]
     pub(crate) fn clear(self) {
         if let Self::Slot(slot) = self {
             slot.clear();
@@ -298,6 +316,7 @@ impl Place {
     /// # Safety
     ///
     /// The block must be live, must have this alignment, and its word must lie at this place.
+    #[inline]
     pub(crate) unsafe fn inner(self, block: *mut u8, bytes: usize, align: usize) -> Option<Inner> {
         match self {
             Self::Front => {

@@ -62,9 +62,11 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static MINE: Cell<Option<&'static Counts>> = const { Cell::new(None) };
-    /// The pair of `MINE` that was counted last.
-    static LAST: Cell<Option<&'static Pair>> = const { Cell::new(None) };
 }
+
+/// The pair of a thread's own counts that was counted last.
+#[derive(Debug)]
+pub(crate) struct LastPair(Cell<Option<&'static Pair>>);
 
 /// Blocks that site `to` freed and site `from` had allocated. Both are indices of sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,34 +77,49 @@ pub(crate) struct CrossFree {
     pub(crate) bytes: u64,
 }
 
-/// Counts a block that site `to` frees and site `from` allocated.
-///
-/// PERF: two plain additions if the pair is the last one, as it mostly is; else a search among a
-/// few pairs.
-#[inline]
-pub(crate) fn note(from: u32, to: u32, bytes: usize) {
-    if from == UNTRACKED && to == UNTRACKED {
-        return;
+impl LastPair {
+    pub(crate) const fn new() -> Self {
+        Self(Cell::new(None))
     }
-    let key = key(from, to);
-    match LAST.get() {
-        Some(pair) if pair.key.load(Ordering::Relaxed) == key => pair.add(bytes),
-        _ => note_another(key, bytes),
-    }
-}
 
-/// [`note`] for a pair that is not the last one.
-#[inline(never)]
-fn note_another(key: u64, bytes: usize) {
-    let Some(pair) = mine().and_then(|counts| find(&counts.pairs, key)) else {
-        return note_in_crowd(key, bytes as u64);
-    };
-    if pair.key.load(Ordering::Relaxed) == 0 {
-        // Keys stay for ever, and counts start at zero, so a reader can mistake nothing.
-        pair.key.store(key, Ordering::Relaxed);
+    /// Counts a block that site `to` frees and site `from` allocated. Must be called on its own
+    /// thread.
+    ///
+    /// PERF: two plain additions if the pair is the last one, as it mostly is; else a search among
+    /// a few pairs.
+    #[inline]
+    pub(crate) fn note(&self, from: u32, to: u32, bytes: usize) {
+        let key = key(from, to);
+        match self.0.get() {
+            Some(pair) if pair.key.load(Ordering::Relaxed) == key => pair.add(bytes),
+            _ => self.note_another(key, bytes),
+        }
     }
-    pair.add(bytes);
-    LAST.set(Some(pair));
+
+    /// [`note`](Self::note) for a pair that is not the last one.
+    #[inline(never)]
+    fn note_another(&self, key: u64, bytes: usize) {
+        if key == BETWEEN_THREADS {
+            return;
+        }
+        let Some(pair) = mine().and_then(|counts| find(&counts.pairs, key)) else {
+            return note_in_crowd(key, bytes as u64);
+        };
+        if pair.key.load(Ordering::Relaxed) == 0 {
+            // Keys stay for ever, and counts start at zero, so a reader can mistake nothing.
+            pair.key.store(key, Ordering::Relaxed);
+        }
+        pair.add(bytes);
+        self.0.set(Some(pair));
+    }
+
+    /// Gives the thread's counts to the next thread; from here on this thread counts in `CROWD`.
+    pub(crate) fn retire(&self) {
+        self.0.set(None);
+        if let Some(counts) = MINE.take() {
+            COUNTS.put(counts);
+        }
+    }
 }
 
 #[cold]
@@ -118,9 +135,13 @@ fn note_in_crowd(key: u64, bytes: u64) {
     LOST.fetch_add(1, Ordering::Relaxed);
 }
 
+/// The key of blocks that threads pass on outside of tasks. They are not counted.
+const BETWEEN_THREADS: u64 = key(UNTRACKED, UNTRACKED);
+
 /// The key of a pair of sites. It is never 0, because no site has the highest index.
-fn key(from: u32, to: u32) -> u64 {
-    !(u64::from(from) << 32 | u64::from(to))
+#[expect(clippy::cast_lossless, reason = "`From` is not for constants")]
+const fn key(from: u32, to: u32) -> u64 {
+    !((from as u64) << 32 | to as u64)
 }
 
 /// The entry with this key, or an empty one for it.
@@ -145,14 +166,6 @@ fn take() -> Option<&'static Counts> {
     let counts = COUNTS.take_for_thread(u32::MAX)?;
     MINE.set(Some(counts));
     Some(counts)
-}
-
-/// Gives the thread's counts to the next thread; from here on this thread counts in `CROWD`.
-pub(crate) fn retire() {
-    LAST.set(None);
-    if let Some(counts) = MINE.take() {
-        COUNTS.put(counts);
-    }
 }
 
 /// In a forked child: lets other threads go on with the counts of threads that the fork left

@@ -38,7 +38,7 @@ pub(crate) use account::{Account, Balance};
 pub(crate) use block::Block;
 pub(crate) use block_layout::{FRONT, FRONT_ALIGN, Inner, Place, Request};
 pub use callsite::Callsite;
-pub(crate) use cross_frees::CrossFree;
+pub(crate) use cross_frees::{CrossFree, LastPair};
 pub(crate) use end_stamps::EndStamp;
 pub(crate) use ended_tasks::Ended;
 pub(crate) use event::Event;

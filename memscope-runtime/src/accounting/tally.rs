@@ -169,7 +169,7 @@ impl Tally {
     #[inline]
     pub(crate) fn charge(&self, account: &Account, bytes: usize) -> bool {
         let is_high = self.count(bytes);
-        if is_high {
+        if is_high && !self.raise() {
             self.settle(account);
         }
         if bytes >= LARGE_BLOCK {

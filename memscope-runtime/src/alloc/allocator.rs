@@ -3,9 +3,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use super::{
-    any_layout::{alloc_again, alloc_large, alloc_slow, free_slow, outgrow, realloc_slow},
+    any_layout::{alloc_again, alloc_large, alloc_slow, free_slow, realloc_fronted, realloc_slow},
     charge::{charge_inline, raise},
-    current::{self},
+    current::HERE,
     inline_blocks::{free_elsewhere, give_back_front, realloc_elsewhere, resize_own},
 };
 use crate::{
@@ -137,16 +137,18 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // SAFETY: by the caller's contract the block is live; its address tells that the owner word
         // is in front.
         let word = unsafe { block_layout::front_word(block) };
-        let tally = current::tally();
-        // NOTE: a mode tally has 0 for an owner. There a word whose owner the program has
-        // overwritten with zeroes passes this test; `Tally::zeroes` counts such frees.
-        if !word.is(tally.owner(), layout.size()) {
-            // SAFETY: the caller's contract, and the owner word is in front.
-            return unsafe { free_elsewhere(&self.inner, block, layout.size(), tally) };
-        }
-        tally.discharge(layout.size());
-        // SAFETY: the owner word has confirmed that the block was made with this size.
-        unsafe { give_back_front(&self.inner, block, layout.size()) };
+        HERE.with(|here| {
+            let tally = here.current.get();
+            // NOTE: a mode tally has 0 for an owner. There a word whose owner the program has
+            // overwritten with zeroes passes this test; `Tally::zeroes` counts such frees.
+            if !word.is(tally.owner(), layout.size()) {
+                // SAFETY: the caller's contract, and the owner word is in front.
+                return unsafe { free_elsewhere(block, layout.size(), here, &self.inner) };
+            }
+            tally.discharge(layout.size());
+            // SAFETY: the owner word has confirmed that the block was made with this size.
+            unsafe { give_back_front(&self.inner, block, layout.size()) };
+        });
     }
 
     #[inline]
@@ -162,20 +164,24 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         if !block_layout::is_small(new_size) {
             // SAFETY: the caller's contract, passed on. The address tells that the alignment is at
             // most 8.
-            return unsafe { outgrow(&self.inner, block, layout.size(), new_size) };
+            return unsafe { realloc_fronted(&self.inner, block, layout.size(), new_size) };
         }
         // SAFETY: by the caller's contract the block is live; its address tells that the owner word
         // is in front.
         let word = unsafe { block_layout::front_word(block) };
-        let tally = current::tally();
-        // NOTE: as in `dealloc`.
-        if !word.is(tally.owner(), layout.size()) {
-            // SAFETY: the caller's contract, passed on.
-            return unsafe { realloc_elsewhere(&self.inner, block, layout, new_size) };
-        }
-        // SAFETY: the caller's contract; the word was compared, and `is_small` bounds the new size
-        // from above. It is not 0.
-        unsafe { resize_own(&self.inner, block, word, layout.size(), new_size, tally, raise) }
+        HERE.with(|here| {
+            let tally = here.current.get();
+            // NOTE: as in `dealloc`.
+            if !word.is(tally.owner(), layout.size()) {
+                // SAFETY: the caller's contract, passed on.
+                return unsafe {
+                    realloc_elsewhere(block, layout.size(), new_size, here, &self.inner)
+                };
+            }
+            // SAFETY: the caller's contract; the word was compared, and `is_small` bounds the new
+            // size from above. It is not 0.
+            unsafe { resize_own(block, word, new_size, (here, tally), &self.inner, raise) }
+        })
     }
 }
 
@@ -189,6 +195,7 @@ mod tests {
     use super::*;
     use crate::{
         accounting::{Balance, Owner, OwnerKind, registry},
+        alloc::{charge::charge_outside, current::SwitchedTask, discharge::discharge},
         primitives::{arena::shortage, page_map},
     };
 
@@ -248,13 +255,11 @@ mod tests {
     fn outside_of_tasks_a_thread_that_finds_no_account_charges_the_orphans() {
         on_a_new_thread(|| {
             let before = orphans();
-            let owner = shortage::during(|| {
-                crate::alloc::charge::charge_outside(current::SwitchedTask::NO_TASK, 40)
-            });
+            let owner = shortage::during(|| charge_outside(SwitchedTask::NO_TASK, 40));
             assert!(matches!(owner.read(), OwnerKind::Account(_)));
             assert_eq!(owner, Owner::account(registry::orphans_account()));
             assert_eq!(orphans(), plus(before, 40));
-            crate::alloc::discharge::discharge_slow(owner, 40, current::tally());
+            discharge(owner, 40);
             assert_eq!(orphans(), before);
         });
     }

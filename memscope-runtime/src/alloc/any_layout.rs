@@ -30,7 +30,19 @@ pub(super) unsafe fn inline_layout(bytes: usize) -> Layout {
 /// Allocates a block of any layout from `inner` and charges it. Returns null if there is no memory.
 #[inline(never)]
 pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
-    let Some(request) = Request::of(layout) else { return ptr::null_mut() };
+    alloc_by(Request::of(layout), inner, layout, is_zeroed)
+}
+
+/// [`alloc_slow`] by this request for the layout.
+#[expect(clippy::inline_always, reason = "less is left of it where more is known of the request")]
+#[inline(always)]
+fn alloc_by<A: GlobalAlloc>(
+    request: Option<Request>,
+    inner: &A,
+    layout: Layout,
+    is_zeroed: bool,
+) -> *mut u8 {
+    let Some(request) = request else { return ptr::null_mut() };
     let fresh = if is_zeroed {
         // SAFETY: the size is not zero: it includes the owner word, or is that of the user's block.
         unsafe { inner.alloc_zeroed(request.layout) }
@@ -131,11 +143,13 @@ unsafe fn realloc_again<A: GlobalAlloc>(
     unsafe { realloc_slow(inner, block, layout, new_size) }
 }
 
-/// [`alloc_slow`] for a block that is not small.
+/// [`alloc_slow`] for a block that is not small and has an alignment of at most 8.
 // PERF: a function of its own, so that `alloc` has two short comparisons.
 #[inline(never)]
 pub(super) fn alloc_large<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
-    alloc_slow(inner, layout, is_zeroed)
+    // SAFETY: a power of two; the caller's layout has at most this alignment and the same size.
+    let layout = unsafe { Layout::from_size_align_unchecked(layout.size(), FRONT_ALIGN) };
+    alloc_by(Request::large(layout.size()), inner, layout, is_zeroed)
 }
 
 /// Returns the new block and where its owner word is. Returns `None` if there is no memory for
@@ -175,8 +189,30 @@ pub(super) unsafe fn free_slow<A: GlobalAlloc>(
     align: usize,
 ) {
     // SAFETY: by the caller's contract the block is live and has this alignment.
-    let place = unsafe { Place::of(block, align) };
-    // SAFETY: as above.
+    match unsafe { Place::of(block, align) } {
+        // PERF: the code for a large block has no branch for the others.
+        // SAFETY: as above.
+        Place::Slot(slot) => unsafe { free_at(Place::Slot(slot), inner, block, bytes, align) },
+        // SAFETY: as above.
+        place => unsafe { free_at(place, inner, block, bytes, align) },
+    }
+}
+
+/// [`free_slow`] for a block whose word lies at this place.
+///
+/// # Safety
+///
+/// As for [`free_slow`].
+#[expect(clippy::inline_always, reason = "less is left of it where more is known of the place")]
+#[inline(always)]
+unsafe fn free_at<A: GlobalAlloc>(
+    place: Place,
+    inner: &A,
+    block: *mut u8,
+    bytes: usize,
+    align: usize,
+) {
+    // SAFETY: by the caller's contract the block is live and has this alignment.
     #[cfg(feature = "tokio")]
     if unsafe { place.is_marked(block) } {
         // SAFETY: as above.
@@ -267,14 +303,14 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     grown
 }
 
-/// [`realloc_slow`] for an inline block that grows beyond the size of inline blocks.
+/// [`realloc_slow`] for an inline block.
 ///
 /// # Safety
 ///
 /// As for `GlobalAlloc::realloc`.
 // PERF: a function of its own, so that `realloc` has two short comparisons.
 #[inline(never)]
-pub(super) unsafe fn outgrow<A: GlobalAlloc>(
+pub(super) unsafe fn realloc_fronted<A: GlobalAlloc>(
     inner: &A,
     block: *mut u8,
     bytes: usize,

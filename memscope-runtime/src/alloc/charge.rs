@@ -8,8 +8,8 @@ use super::{
     any_layout::inline_layout,
     countdown,
     current::{
-        BEFORE_TOKIO, EXEMPT, SPAWNING, SwitchedTask, UNREGISTERED, is_exempt, is_outside,
-        is_untracked, register_thread, tally,
+        BEFORE_TOKIO, EXEMPT, HERE, Here, SPAWNING, SwitchedTask, UNREGISTERED, is_exempt,
+        is_outside, is_untracked, register_thread, tally,
     },
     discharge::{discharge_account, discharge_slow, known},
     install_check::Probe,
@@ -42,16 +42,17 @@ pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
 }
 
 /// Charges a new block to the current owner, and returns that owner.
-#[inline(never)]
+#[inline]
 pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
-    let tally = tally();
-    match tally.account() {
-        Some(account) => {
-            tally.charge(account, layout.size());
-            Owner::account(account)
+    HERE.with(|here| {
+        let current = here.current.get();
+        let is_owner = !current.owner().is_none();
+        let tally = if is_owner { Some(current) } else { charged_outside(here) };
+        match tally {
+            Some(tally) => charge_to(tally, layout.size()),
+            None => charge_slow(current, block, layout),
         }
-        None => charge_slow(tally, block, layout),
-    }
+    })
 }
 
 /// Moves the charge of a reallocated block from its owner to the current one. The names of a named
@@ -78,7 +79,7 @@ fn recharge_covered(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) -> 
         return charge(grown, new);
     }
     let OwnerKind::Named(name) = owner.read() else {
-        discharge_slow(owner, bytes, tally);
+        HERE.with(|here| discharge_slow(owner, bytes, here));
         return charge(grown, new);
     };
     if let Some(account) = name.account() {
@@ -95,6 +96,7 @@ fn recharge_covered(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) -> 
 }
 
 /// Charges a new block while a mode tally is current.
+#[inline(never)]
 fn charge_slow(mode: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
     if is_outside(mode) {
         charge_to(outside(), layout.size())
@@ -109,6 +111,7 @@ pub(crate) fn charge_outside(other: SwitchedTask, bytes: usize) -> Owner {
     charge_to(find_outside(other), bytes)
 }
 
+#[inline]
 pub(super) fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
     let Some(account) = tally.account() else { return charge_for(tally, bytes) };
     if tally.charge(account, bytes) {
@@ -118,7 +121,7 @@ pub(super) fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
 }
 
 /// Has a large unannotated task traced: it may just have reached a new peak.
-#[inline]
+#[inline(never)]
 pub(crate) fn note_size(tally: &'static Tally) {
     #[cfg(all(feature = "symbols", feature = "tokio"))]
     unannotated::note_size(tally);
@@ -145,6 +148,7 @@ pub(crate) fn charge_in_mode(mode: &'static Tally, block: *mut u8, layout: Layou
 }
 
 /// Charges a new block to the owner of this tally, or to the one that a mode tally leads to.
+#[inline(never)]
 pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
     let tally = if ptr::eq(tally, &raw const UNREGISTERED) { meet_at_work() } else { tally };
     if let Some(account) = tally.account() {
@@ -183,19 +187,21 @@ fn charge_as_guest(record: u32, bytes: usize) -> Option<&'static Account> {
 // PERF: cold paths are tail calls, so no registers are saved on the hot path.
 #[inline]
 pub(super) unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
-    if countdown::take(bytes) {
+    HERE.with(|here| {
+        if here.countdown.take(bytes) {
+            // SAFETY: the caller's contract.
+            return unsafe { charge_inline_sampled(inner, bytes) };
+        }
+        let tally = here.current.get();
+        let owner = tally.owner();
+        if owner.is_none() {
+            // SAFETY: the caller's contract.
+            return unsafe { charge_inline_slow(inner, bytes, here) };
+        }
         // SAFETY: the caller's contract.
-        return unsafe { charge_inline_sampled(inner, bytes) };
-    }
-    let tally = tally();
-    let owner = tally.owner();
-    if owner.is_none() {
-        // SAFETY: the caller's contract.
-        return unsafe { charge_inline_slow(tally, inner, bytes) };
-    }
-    // SAFETY: the caller's contract.
-    let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
-    if tally.count(bytes) { raise(tally, block) } else { block }
+        let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
+        if tally.count(bytes) { raise(tally, block) } else { block }
+    })
 }
 
 /// Charges a new inline block whose bytes, already counted down, may contain a sample point.
@@ -253,7 +259,7 @@ unsafe fn charge_inline_listed(inner: *mut u8, bytes: usize) -> *mut u8 {
     let owner = tally.owner();
     if owner.is_none() {
         // SAFETY: the caller's contract.
-        let block = unsafe { charge_inline_slow(tally, inner, bytes) };
+        let block = HERE.with(|here| unsafe { charge_inline_slow(inner, bytes, here) });
         // SAFETY: the word is in front of the new block.
         unsafe { Place::Front.list(block) };
         return block;
@@ -272,10 +278,10 @@ unsafe fn charge_inline_listed(inner: *mut u8, bytes: usize) -> *mut u8 {
 /// `inner` must be allocated with the front layout of this size, and must not be null.
 // PERF: the most frequent case of a program without annotations calls nothing.
 #[inline(never)]
-unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize) -> *mut u8 {
-    let Some(tally) = charged_outside(mode) else {
+unsafe fn charge_inline_slow(inner: *mut u8, bytes: usize, here: &Here) -> *mut u8 {
+    let Some(tally) = charged_outside(here) else {
         // SAFETY: the caller's contract.
-        return unsafe { charge_inline_elsewhere(mode, inner, bytes) };
+        return unsafe { charge_inline_elsewhere(inner, bytes, here) };
     };
     // SAFETY: the caller's contract.
     let block = unsafe { block_layout::write_front(inner, OwnerWord::new(tally.owner(), bytes)) };
@@ -289,7 +295,8 @@ unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize)
 /// As for [`charge_inline_slow`].
 // PERF: outside of tasks falls through, and keeps few values across calls.
 #[inline(never)]
-unsafe fn charge_inline_elsewhere(mode: &'static Tally, inner: *mut u8, bytes: usize) -> *mut u8 {
+unsafe fn charge_inline_elsewhere(inner: *mut u8, bytes: usize, here: &Here) -> *mut u8 {
+    let mode = here.current.get();
     if !is_outside(mode) {
         // SAFETY: an inline block is below a page.
         let layout = unsafe { inline_layout(bytes) };

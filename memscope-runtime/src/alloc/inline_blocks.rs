@@ -1,12 +1,14 @@
 //! Inline blocks, whose word is in the 8 bytes in front: freed and reallocated where the current
 //! tally is not their owner's.
 
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::GlobalAlloc;
 
 use super::{
-    any_layout::{free_slow, realloc_again_inline, realloc_slow},
+    any_layout::{free_slow, realloc_again_inline, realloc_fronted},
     charge::raise_outside,
-    countdown, current, discharge,
+    countdown,
+    current::Here,
+    discharge,
     outside::charged_outside,
 };
 use crate::accounting::{
@@ -40,18 +42,46 @@ pub(super) unsafe fn give_back_front<A: GlobalAlloc>(inner: &A, block: *mut u8, 
 // annotations calls nothing but `inner`.
 #[inline(never)]
 pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
-    inner: &A,
     block: *mut u8,
     bytes: usize,
-    tally: &'static Tally,
+    here: &Here,
+    inner: &A,
 ) {
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
-    let Some(own) = charged_outside(tally).filter(|own| word.is(own.owner(), bytes)) else {
+    match charged_outside(here) {
+        Some(own) if word.is(own.owner(), bytes) => {
+            own.discharge(bytes);
+            // SAFETY: the owner word has confirmed that the block was made with this size.
+            unsafe { give_back_front(inner, block, bytes) };
+        }
         // SAFETY: the caller's contract.
-        return unsafe { free_foreign(inner, block, bytes, tally) };
-    };
-    own.discharge(bytes);
+        Some(own) => unsafe { free_for_another(block, bytes, here, own, inner) },
+        // SAFETY: as above.
+        None => unsafe { free_foreign(block, bytes, here, inner) },
+    }
+}
+
+/// [`free_elsewhere`] for a block that `own` frees and another owner has.
+///
+/// # Safety
+///
+/// As for [`free_elsewhere`].
+#[inline(never)]
+unsafe fn free_for_another<A: GlobalAlloc>(
+    block: *mut u8,
+    bytes: usize,
+    here: &Here,
+    own: &'static Tally,
+    inner: &A,
+) {
+    // SAFETY: the caller's contract.
+    let word = unsafe { block_layout::front_word(block) };
+    if word.bytes() != bytes {
+        // SAFETY: the caller's contract.
+        return unsafe { free_listed(block, bytes, here, inner) };
+    }
+    discharge::discharge_foreign(word.owner(), bytes, here, own);
     // SAFETY: the owner word has confirmed that the block was made with this size.
     unsafe { give_back_front(inner, block, bytes) };
 }
@@ -62,19 +92,14 @@ pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
 ///
 /// As for [`free_elsewhere`].
 #[inline(never)]
-unsafe fn free_foreign<A: GlobalAlloc>(
-    inner: &A,
-    block: *mut u8,
-    bytes: usize,
-    tally: &'static Tally,
-) {
+unsafe fn free_foreign<A: GlobalAlloc>(block: *mut u8, bytes: usize, here: &Here, inner: &A) {
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
     if word.bytes() != bytes {
         // SAFETY: the caller's contract.
-        return unsafe { free_listed(inner, block, bytes, tally) };
+        return unsafe { free_listed(block, bytes, here, inner) };
     }
-    discharge::discharge_slow(word.owner(), bytes, tally);
+    discharge::discharge_slow(word.owner(), bytes, here);
     // SAFETY: the owner word has confirmed that the block was made with this size.
     unsafe { give_back_front(inner, block, bytes) };
 }
@@ -86,12 +111,7 @@ unsafe fn free_foreign<A: GlobalAlloc>(
 /// As for [`free_elsewhere`].
 // PERF: takes what its caller has, so that the call is a jump.
 #[inline(never)]
-unsafe fn free_listed<A: GlobalAlloc>(
-    inner: &A,
-    block: *mut u8,
-    bytes: usize,
-    tally: &'static Tally,
-) {
+unsafe fn free_listed<A: GlobalAlloc>(block: *mut u8, bytes: usize, here: &Here, inner: &A) {
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
     if !word.is_listed_with(bytes) {
@@ -102,33 +122,30 @@ unsafe fn free_listed<A: GlobalAlloc>(
     let word = word.unlisted();
     // SAFETY: the word lies there. The block must not count as listed once its memory is free.
     unsafe { block_layout::write_front(block.wrapping_sub(FRONT), word) };
-    if word.is(tally.owner(), bytes) {
-        tally.discharge(bytes);
-    } else {
-        discharge::discharge_slow(word.owner(), bytes, tally);
-    }
+    discharge::discharge_here(word.owner(), bytes, here);
     // SAFETY: the owner word has confirmed that the block was made with this size.
     unsafe { give_back_front(inner, block, bytes) };
 }
 
-/// Reallocates an inline block that stays one, and that the owner of `tally` reallocates itself.
-/// `raise` is called if that may be a new
-/// peak.
+/// Reallocates an inline block that stays one, and that the owner of `own.1` reallocates itself on
+/// the thread of `own.0`. `raise` is called if that may be a new peak.
 ///
 /// # Safety
 ///
-/// As for `GlobalAlloc::realloc`; `word` must be the block's own, and be that of the owner of
-/// `tally` and of `bytes`. The new size must be that of an inline block.
+/// As for `GlobalAlloc::realloc`; `word` must be the block's own, and be that of this owner and of
+/// the size that the program passes. The new size must be that of an inline block.
 #[inline]
 pub(super) unsafe fn resize_own<A: GlobalAlloc>(
-    inner: &A,
     block: *mut u8,
     word: OwnerWord,
-    bytes: usize,
     new_size: usize,
-    tally: &'static Tally,
+    own: (&Here, &'static Tally),
+    inner: &A,
     raise: impl FnOnce(&'static Tally, *mut u8) -> *mut u8,
 ) -> *mut u8 {
+    let (here, tally) = own;
+    // PERF: takes the old size from the owner word, which is in a register anyway.
+    let bytes = word.bytes();
     // SAFETY: the owner word has confirmed that the block was made with this size.
     let old = unsafe { block_layout::front_layout(bytes) };
     // SAFETY: the caller's contract.
@@ -141,20 +158,19 @@ pub(super) unsafe fn resize_own<A: GlobalAlloc>(
     if grown.is_null() {
         // SAFETY: the caller's contract: the block is unchanged, and its owner word has confirmed
         // the size.
-        return unsafe { realloc_again_inline::<A>(block, word.bytes(), new_size) };
+        return unsafe { realloc_again_inline::<A>(block, bytes, new_size) };
     }
     // SAFETY: `grown` has the layout `new`, with room for the owner word.
     let block = unsafe { block_layout::write_front(grown, word.resized(new_size)) };
-    // PERF: takes the old size from the owner word, which is in a register anyway.
-    if new_size > word.bytes() && countdown::take(new_size - word.bytes()) {
+    if new_size > bytes && here.countdown.take(new_size - bytes) {
         // SAFETY: the block was just reallocated, and its owner word is in front.
-        return unsafe { countdown::sample_grown(tally, block, word.bytes()) };
+        return unsafe { countdown::sample_grown(tally, block, bytes) };
     }
-    if tally.recount(word.bytes(), new_size) { raise(tally, block) } else { block }
+    if tally.recount(bytes, new_size) { raise(tally, block) } else { block }
 }
 
 /// Reallocates an inline block that stays one, and whose owner is not that of the current tally, or
-/// whose word does not have this size.
+/// whose word does not have the size that the program passes, `bytes`.
 ///
 /// # Safety
 ///
@@ -162,22 +178,22 @@ pub(super) unsafe fn resize_own<A: GlobalAlloc>(
 /// that of an inline block.
 #[inline(never)]
 pub(super) unsafe fn realloc_elsewhere<A: GlobalAlloc>(
-    inner: &A,
     block: *mut u8,
-    layout: Layout,
+    bytes: usize,
     new_size: usize,
+    here: &Here,
+    inner: &A,
 ) -> *mut u8 {
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
-    let own = charged_outside(current::tally()).filter(|own| word.is(own.owner(), layout.size()));
-    match own {
+    match charged_outside(here).filter(|own| word.is(own.owner(), bytes)) {
         // SAFETY: the caller's contract, and the word was compared.
         Some(own) => unsafe {
-            resize_own(inner, block, word, layout.size(), new_size, own, |own, block| {
+            resize_own(block, word, new_size, (here, own), inner, |own, block| {
                 raise_outside(own, block.wrapping_sub(FRONT))
             })
         },
         // SAFETY: the caller's contract.
-        None => unsafe { realloc_slow(inner, block, layout, new_size) },
+        None => unsafe { realloc_fronted(inner, block, bytes, new_size) },
     }
 }

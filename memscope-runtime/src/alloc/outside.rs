@@ -1,15 +1,15 @@
 //! The owner outside of tracked tasks: an unannotated task or the thread.
 
-use super::current::{EXITING, SwitchedTask, asks_tokio, thread};
+use super::current::{EXITING, HERE, Here, SwitchedTask, asks_tokio, is_outside, thread};
 #[cfg(feature = "tokio")]
-use super::{current::is_outside, unannotated};
+use super::unannotated;
 use crate::accounting::{Record, Tally};
 #[cfg(feature = "tokio")]
 use crate::config;
 
 /// Returns the tally to charge outside of tracked tasks: the unannotated task's or the thread's.
 pub(super) fn outside() -> &'static Tally {
-    cached_outside().unwrap_or_else(find_outside)
+    HERE.with(charged_last).map_or_else(asked_outside, Ok).unwrap_or_else(find_outside)
 }
 
 /// [`outside`], where the thread has switched tasks.
@@ -25,18 +25,25 @@ pub(super) fn find_outside(other: SwitchedTask) -> &'static Tally {
     thread.tally()
 }
 
-/// Returns the tally to charge in this mode, if that is outside of tracked tasks and the owner is
-/// still the one which this thread charged last.
+/// Returns the tally to charge on this thread, if it is outside of tracked tasks and the owner is
+/// still the one which it charged last.
 ///
 /// PERF: two comparisons, without a call.
 #[inline]
-pub(super) fn charged_outside(mode: &'static Tally) -> Option<&'static Tally> {
+pub(super) fn charged_outside(here: &Here) -> Option<&'static Tally> {
+    if is_outside(here.current.get()) { charged_last(here) } else { None }
+}
+
+/// [`charged_outside`] on a thread that is outside of tracked tasks.
+#[inline]
+pub(super) fn charged_last(here: &Here) -> Option<&'static Tally> {
     #[cfg(feature = "tokio")]
-    if is_outside(mode) {
-        return unannotated::charged();
+    return here.charged.current();
+    #[cfg(not(feature = "tokio"))]
+    {
+        let _ = here;
+        None
     }
-    let _ = mode;
-    None
 }
 
 /// Returns the tally to charge in this mode, which is one outside of tracked tasks.
@@ -45,17 +52,7 @@ pub(super) fn untracked_at(mode: &'static Tally) -> &'static Tally {
 }
 
 /// Returns the tally to charge outside of tracked tasks, if it is that of the owner which this
-/// thread charged last.
-#[inline]
-pub(crate) fn cached_outside() -> Result<&'static Tally, SwitchedTask> {
-    #[cfg(feature = "tokio")]
-    if let Some(tally) = unannotated::charged() {
-        return Ok(tally);
-    }
-    asked_outside()
-}
-
-/// [`cached_outside`], which asks Tokio. Where unannotated tasks are turned off, the tally is the
+/// thread charged last. Asks Tokio. Where unannotated tasks are turned off, the tally is the
 /// thread's.
 #[inline]
 pub(super) fn asked_outside() -> Result<&'static Tally, SwitchedTask> {

@@ -70,7 +70,7 @@ fn give_all_back() {
         unannotated::retire();
     }
     variable::empty_magazines();
-    cross_frees::retire();
+    HERE.with(|here| here.last_pair.retire());
     // Must come last: the calls above may push events.
     thread_ring::retire();
 }

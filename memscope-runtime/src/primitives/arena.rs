@@ -251,13 +251,18 @@ pub(crate) fn keep_zeroed<T: Zeroed>() -> Option<&'static T> {
 
 /// Returns the value in `place`. If the cell is empty, fills it with a zeroed value and adds its
 /// size to `bytes`. Returns `None` if the system has no memory.
+#[inline]
 pub(crate) fn get_or_keep<T: Zeroed>(
     place: &StaticRef<T>,
     bytes: &AtomicU64,
 ) -> Option<&'static T> {
-    if let Some(there) = place.get() {
-        return Some(there);
-    }
+    place.get().or_else(|| fill(place, bytes))
+}
+
+/// [`get_or_keep`] where the cell was empty.
+#[cold]
+#[inline(never)]
+fn fill<T: Zeroed>(place: &StaticRef<T>, bytes: &AtomicU64) -> Option<&'static T> {
     let zeroes = Zeroes::take(Layout::new::<T>())?;
     let new = at(zeroes.start.cast(), 0);
     match place.set_if_none(new) {

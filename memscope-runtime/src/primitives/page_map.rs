@@ -45,22 +45,26 @@ impl Slot {
         &self.word
     }
 
+    #[inline]
     pub(crate) fn owner(&self) -> u64 {
         self.word.load(Ordering::Relaxed) >> FREE_BITS << FREE_BITS
     }
 
     /// The size with which the block was made.
+    #[inline]
     pub(crate) fn bytes(&self) -> usize {
         usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     /// All accesses are Relaxed: the program synchronises when it passes a block from one thread to
     /// another, and that orders these stores too.
+    #[inline]
     pub(crate) fn fill(&self, block: *const u8, owner: u64, bytes: usize) {
         self.bytes.store(bytes as u64, Ordering::Relaxed);
         self.word.store(owner | start(block), Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn clear(&self) {
         self.word.store(0, Ordering::Relaxed);
     }
@@ -79,6 +83,7 @@ impl Slot {
 
     /// Whether the block is marked.
     #[cfg(feature = "tokio")]
+    #[inline]
     pub(crate) fn is_marked(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) & MARKED != 0
     }
@@ -104,6 +109,7 @@ impl Slot {
         Some((number, usize::try_from(bytes).ok()?))
     }
 
+    #[inline]
     fn is_of(&self, block: *const u8) -> bool {
         let word = self.word.load(Ordering::Relaxed);
         word != 0 && word % (1 << FREE_BITS) == start(block)
@@ -111,6 +117,7 @@ impl Slot {
 }
 
 /// The offset in its page at which a block begins.
+#[inline]
 fn start(block: *const u8) -> u64 {
     (block.addr() % PAGE) as u64
 }
@@ -140,6 +147,7 @@ pub(crate) fn bytes() -> u64 {
 }
 
 /// The slot of the block that begins here; `None` if it has none.
+#[inline]
 pub(crate) fn slot(block: *const u8) -> Option<&'static Slot> {
     let [root, branch, leaf] = path(block)?;
     let slot = &ROOT[root].get()?.0[branch].get()?.0[leaf];
@@ -166,6 +174,7 @@ pub(crate) fn for_each(mut each: impl FnMut(usize, &'static Slot)) {
 }
 
 /// Makes the slot of a new block. Returns `None` if the system has no memory.
+#[inline]
 pub(crate) fn make_slot(block: *const u8) -> Option<&'static Slot> {
     let [root, branch, leaf] = path(block)?;
     let branches = arena::get_or_keep(&ROOT[root], &BYTES)?;
@@ -190,6 +199,7 @@ pub(crate) fn slots_refused() -> u64 {
 ///
 /// Returns `None` above 2^48: no system hands out such addresses unless a program asks for them.
 /// The highest byte is ignored, as it may be a tag.
+#[inline]
 fn path(block: *const u8) -> Option<[usize; 3]> {
     let page = (block.addr() as u64 & (u64::MAX >> 8)) >> PAGE_BITS;
     let place = |level: u32| (page >> (level * BITS)) as usize;

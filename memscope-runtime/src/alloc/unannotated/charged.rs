@@ -16,14 +16,14 @@ use std::{cell::Cell, ptr};
 
 use crate::{
     accounting::{Record, Tally},
-    alloc::current::UNREGISTERED,
+    alloc::current::{HERE, UNREGISTERED},
     primitives::sync::{AtomicUsize, Ordering},
 };
 
-/// How far Tokio's word is from [`CHARGED`], as long as the fast path may read it; else 0, which is
-/// the distance of a word that is equal to no id.
+/// How far Tokio's word is from the thread's [`Charged`], as long as the fast path may read it;
+/// else 0, which is the distance of a word that is equal to no id.
 static WATCHED: AtomicUsize = AtomicUsize::new(0);
-/// How far Tokio's word is from [`CHARGED`]; 0: not known.
+/// How far Tokio's word is from the thread's [`Charged`]; 0: not known.
 static DISTANCE: AtomicUsize = AtomicUsize::new(0);
 
 /// Equal to no id, and not to [`NONE`].
@@ -31,8 +31,9 @@ const UNKNOWN: u64 = u64::MAX - 1;
 /// Equal to no id: there is no owner.
 const NONE: u64 = u64::MAX;
 
+/// The owner that a thread charged last.
 #[repr(C)]
-struct Charged {
+pub(in crate::alloc) struct Charged {
     /// Stands for Tokio's word where that is not watched.
     unknown: u64,
     /// What Tokio's word holds while the owner is current; 0 for the thread itself.
@@ -40,30 +41,32 @@ struct Charged {
     tally: Cell<&'static Tally>,
 }
 
-// PERF: `const` and without a destructor, as `HERE`.
-thread_local! {
-    static CHARGED: Charged = const {
-        Charged { unknown: UNKNOWN, id: Cell::new(NONE), tally: Cell::new(&UNREGISTERED) }
-    };
-}
+impl Charged {
+    pub(in crate::alloc) const fn new() -> Self {
+        Self { unknown: UNKNOWN, id: Cell::new(NONE), tally: Cell::new(&UNREGISTERED) }
+    }
 
-/// Returns the tally of the owner that this thread charged last, if that is still current.
-///
-/// PERF: one comparison, without a call.
-#[inline]
-pub(crate) fn charged() -> Option<&'static Tally> {
-    CHARGED.with(|charged| {
-        let word = read(here(charged).wrapping_add(WATCHED.load(Ordering::Relaxed)));
-        (word == charged.id.get()).then(|| charged.tally.get())
-    })
+    /// Returns the tally of that owner, if it is still current. Must be called on its own thread.
+    ///
+    /// PERF: one comparison, without a call.
+    #[inline]
+    pub(in crate::alloc) fn current(&self) -> Option<&'static Tally> {
+        let word = read(self.address().wrapping_add(WATCHED.load(Ordering::Relaxed)));
+        (word == self.id.get()).then(|| self.tally.get())
+    }
+
+    #[inline]
+    fn address(&self) -> usize {
+        ptr::from_ref(self).expose_provenance()
+    }
 }
 
 /// Notes that this thread charges the task with this id, or its own tally for 0.
 #[inline]
 pub(super) fn charge(id: u64, tally: &'static Tally) {
-    CHARGED.with(|charged| {
-        charged.id.set(id);
-        charged.tally.set(tally);
+    HERE.with(|here| {
+        here.charged.id.set(id);
+        here.charged.tally.set(tally);
     });
 }
 
@@ -76,7 +79,7 @@ pub(crate) fn charge_thread(record: &'static Record) {
 /// Notes that the next allocation has to find its owner.
 #[inline]
 pub(super) fn forget() {
-    CHARGED.with(|charged| charged.id.set(NONE));
+    HERE.with(|here| here.charged.id.set(NONE));
 }
 
 /// Lets the fast path read Tokio's word, or forbids it: then unannotated tasks get no rows.
@@ -90,12 +93,13 @@ pub(crate) fn watch(is_on: bool) {
 #[inline]
 pub(super) fn word() -> Option<u64> {
     let distance = DISTANCE.load(Ordering::Relaxed);
-    (distance != 0).then(|| CHARGED.with(|charged| read(here(charged).wrapping_add(distance))))
+    (distance != 0).then(|| read(address_here().wrapping_add(distance)))
 }
 
+/// The address of this thread's [`Charged`].
 #[inline]
-fn here(charged: &Charged) -> usize {
-    ptr::from_ref(charged).expose_provenance()
+fn address_here() -> usize {
+    HERE.with(|here| here.charged.address())
 }
 
 /// Reads a word of this thread's thread-local memory.
@@ -103,8 +107,8 @@ fn here(charged: &Charged) -> usize {
 fn read(address: usize) -> u64 {
     let word = ptr::with_exposed_provenance::<u64>(address);
     // SAFETY: an aligned address in this thread's thread-local memory of this module. The caller
-    // found it by the program's headers, or by its distance from `CHARGED`, which is the same on
-    // every thread. That memory lives as long as the thread, and only this thread writes there.
+    // found it by the program's headers, or by its distance from `HERE`, which is the same on every
+    // thread. That memory lives as long as the thread, and only this thread writes there.
     unsafe { word.read_volatile() }
 }
 
@@ -124,7 +128,7 @@ mod learned {
 
     use tokio::{runtime::Builder, task::yield_now};
 
-    use super::{CHARGED, DISTANCE, here, read, watch};
+    use super::{DISTANCE, address_here, read, watch};
     use crate::{
         alloc::{current::exempt, unannotated::tokio_digits},
         config,
@@ -139,7 +143,7 @@ mod learned {
     pub(in crate::alloc::unannotated) fn learn(memory: &Range<usize>) {
         let found = exempt(|| catch_unwind(|| look(memory)).ok().flatten());
         if let Some(address) = found {
-            DISTANCE.store(address.wrapping_sub(CHARGED.with(here)), Ordering::Relaxed);
+            DISTANCE.store(address.wrapping_sub(address_here()), Ordering::Relaxed);
             watch(config::unannotated());
         }
     }

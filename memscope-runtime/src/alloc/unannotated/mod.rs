@@ -33,7 +33,8 @@ use crate::{
     sampling::Sampling,
 };
 
-pub(crate) use charged::{charge_thread, charged, watch};
+pub(super) use charged::Charged;
+pub(crate) use charged::{charge_thread, watch};
 pub(crate) use context::{Sight, expect_report, note_block, note_thread, prepare, sight};
 pub(crate) use ends::{CellEnd, observe};
 #[cfg(tokio_unstable)]
