@@ -5,8 +5,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use super::{
     any_layout::{alloc_again, alloc_large, alloc_slow, free_slow, realloc_fronted, realloc_slow},
     charge::{charge_inline, raise},
-    current::HERE,
+    current,
     inline_blocks::{free_elsewhere, give_back_front, realloc_elsewhere, resize_own},
+    recent::RECENT,
 };
 use crate::{
     accounting::{FRONT_ALIGN, block_layout},
@@ -137,18 +138,18 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // SAFETY: by the caller's contract the block is live; its address tells that the owner word
         // is in front.
         let word = unsafe { block_layout::front_word(block) };
-        HERE.with(|here| {
-            let tally = here.current.get();
-            // NOTE: a mode tally has 0 for an owner. There a word whose owner the program has
-            // overwritten with zeroes passes this test; `Tally::zeroes` counts such frees.
-            if !word.is(tally.owner(), layout.size()) {
+        let tally = current::tally();
+        // NOTE: a mode tally has 0 for an owner. There a word whose owner the program has
+        // overwritten with zeroes passes this test; `Tally::zeroes` counts such frees.
+        if !word.is(tally.owner(), layout.size()) {
+            return RECENT.with(|recent| {
                 // SAFETY: the caller's contract, and the owner word is in front.
-                return unsafe { free_elsewhere(block, layout.size(), here, &self.inner) };
-            }
-            tally.discharge(layout.size());
-            // SAFETY: the owner word has confirmed that the block was made with this size.
-            unsafe { give_back_front(&self.inner, block, layout.size()) };
-        });
+                unsafe { free_elsewhere(block, layout.size(), tally, recent, &self.inner) };
+            });
+        }
+        tally.discharge(layout.size());
+        // SAFETY: the owner word has confirmed that the block was made with this size.
+        unsafe { give_back_front(&self.inner, block, layout.size()) };
     }
 
     #[inline]
@@ -169,19 +170,15 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // SAFETY: by the caller's contract the block is live; its address tells that the owner word
         // is in front.
         let word = unsafe { block_layout::front_word(block) };
-        HERE.with(|here| {
-            let tally = here.current.get();
-            // NOTE: as in `dealloc`.
-            if !word.is(tally.owner(), layout.size()) {
-                // SAFETY: the caller's contract, passed on.
-                return unsafe {
-                    realloc_elsewhere(block, layout.size(), new_size, here, &self.inner)
-                };
-            }
-            // SAFETY: the caller's contract; the word was compared, and `is_small` bounds the new
-            // size from above. It is not 0.
-            unsafe { resize_own(block, word, new_size, (here, tally), &self.inner, raise) }
-        })
+        let tally = current::tally();
+        // NOTE: as in `dealloc`.
+        if !word.is(tally.owner(), layout.size()) {
+            // SAFETY: the caller's contract, passed on.
+            return unsafe { realloc_elsewhere(block, layout.size(), new_size, &self.inner) };
+        }
+        // SAFETY: the caller's contract; the word was compared, and `is_small` bounds the new size
+        // from above. It is not 0.
+        unsafe { resize_own(block, word, layout.size(), new_size, tally, &self.inner, raise) }
     }
 }
 

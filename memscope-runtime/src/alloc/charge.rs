@@ -8,12 +8,13 @@ use super::{
     any_layout::inline_layout,
     countdown,
     current::{
-        BEFORE_TOKIO, EXEMPT, HERE, Here, SPAWNING, SwitchedTask, UNREGISTERED, is_exempt,
-        is_outside, is_untracked, register_thread, tally,
+        BEFORE_TOKIO, EXEMPT, SPAWNING, SwitchedTask, UNREGISTERED, is_exempt, is_outside,
+        is_untracked, register_thread, tally,
     },
     discharge::{discharge_account, discharge_slow, known},
     install_check::Probe,
-    outside::{asked_outside, charged_outside, find_outside, outside, untracked_at},
+    outside::{asked_outside, find_outside, outside, untracked_at},
+    recent::{RECENT, Recent},
     self_usage,
     spawn_charge::charge_spawned,
 };
@@ -44,15 +45,13 @@ pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
 /// Charges a new block to the current owner, and returns that owner.
 #[inline]
 pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
-    HERE.with(|here| {
-        let current = here.current.get();
-        let is_owner = !current.owner().is_none();
-        let tally = if is_owner { Some(current) } else { charged_outside(here) };
-        match tally {
-            Some(tally) => charge_to(tally, layout.size()),
-            None => charge_slow(current, block, layout),
-        }
-    })
+    let current = tally();
+    let is_owner = !current.owner().is_none();
+    let charged = || RECENT.with(|recent| recent.charged_in(current));
+    match if is_owner { Some(current) } else { charged() } {
+        Some(tally) => charge_to(tally, layout.size()),
+        None => charge_slow(current, block, layout),
+    }
 }
 
 /// Moves the charge of a reallocated block from its owner to the current one. The names of a named
@@ -79,7 +78,7 @@ fn recharge_covered(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) -> 
         return charge(grown, new);
     }
     let OwnerKind::Named(name) = owner.read() else {
-        HERE.with(|here| discharge_slow(owner, bytes, here));
+        RECENT.with(|recent| discharge_slow(owner, bytes, tally, recent));
         return charge(grown, new);
     };
     if let Some(account) = name.account() {
@@ -187,21 +186,19 @@ fn charge_as_guest(record: u32, bytes: usize) -> Option<&'static Account> {
 // PERF: cold paths are tail calls, so no registers are saved on the hot path.
 #[inline]
 pub(super) unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
-    HERE.with(|here| {
-        if here.countdown.take(bytes) {
-            // SAFETY: the caller's contract.
-            return unsafe { charge_inline_sampled(inner, bytes) };
-        }
-        let tally = here.current.get();
-        let owner = tally.owner();
-        if owner.is_none() {
-            // SAFETY: the caller's contract.
-            return unsafe { charge_inline_slow(inner, bytes, here) };
-        }
+    if countdown::take(bytes) {
         // SAFETY: the caller's contract.
-        let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
-        if tally.count(bytes) { raise(tally, block) } else { block }
-    })
+        return unsafe { charge_inline_sampled(inner, bytes) };
+    }
+    let tally = tally();
+    let owner = tally.owner();
+    if owner.is_none() {
+        // SAFETY: the caller's contract.
+        return RECENT.with(|recent| unsafe { charge_inline_slow(inner, bytes, tally, recent) });
+    }
+    // SAFETY: the caller's contract.
+    let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
+    if tally.count(bytes) { raise(tally, block) } else { block }
 }
 
 /// Charges a new inline block whose bytes, already counted down, may contain a sample point.
@@ -259,7 +256,8 @@ unsafe fn charge_inline_listed(inner: *mut u8, bytes: usize) -> *mut u8 {
     let owner = tally.owner();
     if owner.is_none() {
         // SAFETY: the caller's contract.
-        let block = HERE.with(|here| unsafe { charge_inline_slow(inner, bytes, here) });
+        let block =
+            RECENT.with(|recent| unsafe { charge_inline_slow(inner, bytes, tally, recent) });
         // SAFETY: the word is in front of the new block.
         unsafe { Place::Front.list(block) };
         return block;
@@ -278,10 +276,15 @@ unsafe fn charge_inline_listed(inner: *mut u8, bytes: usize) -> *mut u8 {
 /// `inner` must be allocated with the front layout of this size, and must not be null.
 // PERF: the most frequent case of a program without annotations calls nothing.
 #[inline(never)]
-unsafe fn charge_inline_slow(inner: *mut u8, bytes: usize, here: &Here) -> *mut u8 {
-    let Some(tally) = charged_outside(here) else {
+unsafe fn charge_inline_slow(
+    inner: *mut u8,
+    bytes: usize,
+    mode: &'static Tally,
+    recent: &Recent,
+) -> *mut u8 {
+    let Some(tally) = recent.charged_in(mode) else {
         // SAFETY: the caller's contract.
-        return unsafe { charge_inline_elsewhere(inner, bytes, here) };
+        return unsafe { charge_inline_elsewhere(inner, bytes, mode) };
     };
     // SAFETY: the caller's contract.
     let block = unsafe { block_layout::write_front(inner, OwnerWord::new(tally.owner(), bytes)) };
@@ -295,8 +298,7 @@ unsafe fn charge_inline_slow(inner: *mut u8, bytes: usize, here: &Here) -> *mut 
 /// As for [`charge_inline_slow`].
 // PERF: outside of tasks falls through, and keeps few values across calls.
 #[inline(never)]
-unsafe fn charge_inline_elsewhere(inner: *mut u8, bytes: usize, here: &Here) -> *mut u8 {
-    let mode = here.current.get();
+unsafe fn charge_inline_elsewhere(inner: *mut u8, bytes: usize, mode: &'static Tally) -> *mut u8 {
     if !is_outside(mode) {
         // SAFETY: an inline block is below a page.
         let layout = unsafe { inline_layout(bytes) };

@@ -62,7 +62,7 @@ impl Countdown {
     /// Counts allocated bytes. Returns whether [`sample`] must be called for them.
     #[inline]
     #[must_use]
-    pub(super) fn take(&self, bytes: usize) -> bool {
+    fn take(&self, bytes: usize) -> bool {
         let left = self.left.get().wrapping_sub(bytes.cast_signed() as i64);
         self.left.set(left);
         left < 0

@@ -45,7 +45,7 @@ use super::{
     thread_exit::{self, give_record_back},
 };
 use crate::{
-    accounting::{LastPair, Record, Tally, owner_word, registry, shared_owner},
+    accounting::{Record, Tally, owner_word, registry, shared_owner},
     config::{self, ENABLED},
     model::TaskId,
     primitives::this_thread,
@@ -95,10 +95,8 @@ thread_local! {
 
 /// The accounting state of a thread.
 ///
-/// PERF: one struct. Code that may be linked into a library looks up each thread-local by a call,
-/// which the linker turns into two instructions for a program. The compiler does not know that: it
-/// keeps no value across the call in a register that a call may overwrite. So the hot paths look it
-/// up once, and pass it on.
+/// PERF: one struct. Code that may be linked into a library looks up each thread-local by a call.
+/// Registers that the call may overwrite cannot be used across it.
 pub(super) struct Here {
     pub(super) current: Cell<&'static Tally>,
     /// What `SPAWNING` or `EXEMPT` covers.
@@ -107,9 +105,6 @@ pub(super) struct Here {
     pub(super) thread: Cell<Option<&'static Record>>,
     pub(super) probe: Cell<Option<Probe>>,
     pub(super) countdown: Countdown,
-    #[cfg(feature = "tokio")]
-    pub(super) charged: unannotated::Charged,
-    pub(super) last_pair: LastPair,
     /// The thread has returned its record, and gets no other one.
     pub(super) is_retired: Cell<bool>,
     /// How many guards are alive.
@@ -132,9 +127,6 @@ impl Here {
             thread: Cell::new(None),
             probe: Cell::new(None),
             countdown: Countdown::new(),
-            #[cfg(feature = "tokio")]
-            charged: unannotated::Charged::new(),
-            last_pair: LastPair::new(),
             is_retired: Cell::new(false),
             #[cfg(feature = "tracing")]
             depth: Cell::new(0),

@@ -8,8 +8,9 @@ use super::current::asks_tokio;
 #[cfg(feature = "tokio")]
 use super::unannotated;
 use super::{
-    current::{HERE, Here, OUTSIDE, is_outside, is_untracked, tally, thread, underlying},
-    outside::{asked_outside, charged_last},
+    current::{OUTSIDE, is_outside, is_untracked, tally, thread, underlying},
+    outside::asked_outside,
+    recent::{RECENT, Recent},
     self_usage,
 };
 use crate::accounting::{
@@ -25,65 +26,64 @@ use crate::config;
 // PERF: tests the most frequent case of a program without annotations first. Each case continues in
 // a tail call with the same leading arguments, so few registers are needed.
 #[inline]
-pub(super) fn discharge_slow(owner: Owner, bytes: usize, here: &Here) {
-    let tally = here.current.get();
+pub(super) fn discharge_slow(owner: Owner, bytes: usize, tally: &'static Tally, recent: &Recent) {
     if is_outside(tally) {
-        match charged_last(here) {
-            Some(own) => discharge_as(owner, bytes, here, own),
-            None => discharge_outside(owner, bytes, here),
+        match recent.charged() {
+            Some(own) => discharge_as(owner, bytes, own, recent),
+            None => discharge_outside(owner, bytes, recent),
         }
     } else if tally.account().is_some() {
-        discharge_foreign(owner, bytes, here, tally);
+        discharge_foreign(owner, bytes, tally, recent);
     } else {
-        discharge_within(owner, bytes, here, tally);
+        discharge_within(owner, bytes, tally, recent);
     }
 }
 
 /// [`discharge_slow`] outside of all tracked tasks, on a thread where Tokio has run.
 #[inline(never)]
-fn discharge_outside(owner: Owner, bytes: usize, here: &Here) {
+fn discharge_outside(owner: Owner, bytes: usize, recent: &Recent) {
     match asked_outside() {
-        Ok(own) => discharge_as(owner, bytes, here, own),
-        Err(other) if other.is_no_task() => discharge_in_thread(owner, bytes, here),
-        Err(_) => discharge_within(owner, bytes, here, &OUTSIDE),
+        Ok(own) => discharge_as(owner, bytes, own, recent),
+        Err(other) if other.is_no_task() => discharge_in_thread(owner, bytes, recent),
+        Err(_) => discharge_within(owner, bytes, &OUTSIDE, recent),
     }
 }
 
 /// [`discharge_slow`] on a thread outside of all tasks.
 #[inline(never)]
-fn discharge_in_thread(owner: Owner, bytes: usize, here: &Here) {
-    match here.thread.get() {
-        Some(thread) => discharge_as(owner, bytes, here, thread.tally()),
+fn discharge_in_thread(owner: Owner, bytes: usize, recent: &Recent) {
+    match thread() {
+        Some(thread) => discharge_as(owner, bytes, thread.tally(), recent),
         None => discharge_by(owner, bytes, Freer::UnregisteredThread),
     }
 }
 
 /// [`discharge_slow`] for the task or thread that [`known`] finds behind `tally`.
 #[inline(never)]
-fn discharge_within(owner: Owner, bytes: usize, here: &Here, tally: &'static Tally) {
+fn discharge_within(owner: Owner, bytes: usize, tally: &'static Tally, recent: &Recent) {
     let freer = known(tally);
     match freer.tally() {
-        Some(own) => discharge_as(owner, bytes, here, own),
+        Some(own) => discharge_as(owner, bytes, own, recent),
         None => discharge_by(owner, bytes, freer),
     }
 }
 
 /// Subtracts a block from its owner; `own`, which may be that owner, frees it.
 #[inline]
-fn discharge_as(owner: Owner, bytes: usize, here: &Here, own: &'static Tally) {
+fn discharge_as(owner: Owner, bytes: usize, own: &'static Tally, recent: &Recent) {
     if owner == own.owner() {
         own.discharge(bytes);
     } else {
-        discharge_foreign(owner, bytes, here, own);
+        discharge_foreign(owner, bytes, own, recent);
     }
 }
 
 /// Subtracts a block from its owner; another task or thread, `own`, frees it.
 // PERF: the first accounts are static, so their address needs no lookup.
 #[inline(never)]
-pub(super) fn discharge_foreign(owner: Owner, bytes: usize, here: &Here, own: &'static Tally) {
+pub(super) fn discharge_foreign(owner: Owner, bytes: usize, own: &'static Tally, recent: &Recent) {
     match (owner.first(), own.account()) {
-        (Some(account), Some(freer)) => discharge_for(account, bytes, freer.site(), here),
+        (Some(account), Some(freer)) => discharge_for(account, bytes, freer.site(), recent),
         // The freer may be a guest of the span that owns the block: then it frees its own block.
         _ => discharge_by(owner, bytes, Freer::Owner(own)),
     }
@@ -227,19 +227,19 @@ pub(super) fn known(tally: &'static Tally) -> Freer {
 #[inline]
 pub(super) fn discharge_account(account: &'static Account, bytes: usize, freer: Freer) {
     if !freer.discharge_own(account, bytes) {
-        HERE.with(|here| discharge_for(account, bytes, freer.site(), here));
+        RECENT.with(|recent| discharge_for(account, bytes, freer.site(), recent));
     }
 }
 
 /// Subtracts a block from an account that is not the freer's. `to`: the site of the freer.
 #[inline]
-fn discharge_for(account: &'static Account, bytes: usize, to: u32, here: &Here) {
+fn discharge_for(account: &'static Account, bytes: usize, to: u32, recent: &Recent) {
     // Must come before the discharge: afterwards the account may serve another owner.
     let from = account.site();
     if account.discharge(bytes) {
         return give_back_and_note(account, from, to, bytes);
     }
-    here.last_pair.note(from, to, bytes);
+    recent.pair.note(from, to, bytes);
 }
 
 /// Ends [`discharge_account`] after the last block of an ended owner.
@@ -247,12 +247,12 @@ fn discharge_for(account: &'static Account, bytes: usize, to: u32, here: &Here) 
 #[inline(never)]
 fn give_back_and_note(account: &'static Account, from: u32, to: u32, bytes: usize) {
     registry::give_back(account);
-    HERE.with(|here| here.last_pair.note(from, to, bytes));
+    RECENT.with(|recent| recent.pair.note(from, to, bytes));
 }
 
 /// Subtracts a block from its owner, because tasks of the site `to` take it over.
 pub(crate) fn transfer_out(from: &'static Account, to: u32, bytes: usize) {
-    HERE.with(|here| here.last_pair.note(from.site(), to, bytes));
+    RECENT.with(|recent| recent.pair.note(from.site(), to, bytes));
     if !known(tally()).discharge_own(from, bytes) && from.discharge(bytes) {
         registry::give_back(from);
     }
@@ -273,16 +273,10 @@ fn guests_account(mode: &'static Tally) -> Option<&'static Account> {
 
 #[inline]
 pub(super) fn discharge(owner: Owner, bytes: usize) {
-    HERE.with(|here| discharge_here(owner, bytes, here));
-}
-
-/// [`discharge`] on this thread.
-#[inline]
-pub(super) fn discharge_here(owner: Owner, bytes: usize, here: &Here) {
-    let tally = here.current.get();
+    let tally = tally();
     if owner == tally.owner() {
         tally.discharge(bytes);
     } else {
-        discharge_slow(owner, bytes, here);
+        RECENT.with(|recent| discharge_slow(owner, bytes, tally, recent));
     }
 }

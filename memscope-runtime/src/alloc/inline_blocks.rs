@@ -6,10 +6,8 @@ use std::alloc::GlobalAlloc;
 use super::{
     any_layout::{free_slow, realloc_again_inline, realloc_fronted},
     charge::raise_outside,
-    countdown,
-    current::Here,
-    discharge,
-    outside::charged_outside,
+    countdown, current, discharge,
+    recent::{RECENT, Recent},
 };
 use crate::accounting::{
     FRONT, FRONT_ALIGN, Tally,
@@ -44,21 +42,22 @@ pub(super) unsafe fn give_back_front<A: GlobalAlloc>(inner: &A, block: *mut u8, 
 pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
     block: *mut u8,
     bytes: usize,
-    here: &Here,
+    tally: &'static Tally,
+    recent: &Recent,
     inner: &A,
 ) {
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
-    match charged_outside(here) {
+    match recent.charged_in(tally) {
         Some(own) if word.is(own.owner(), bytes) => {
             own.discharge(bytes);
             // SAFETY: the owner word has confirmed that the block was made with this size.
             unsafe { give_back_front(inner, block, bytes) };
         }
         // SAFETY: the caller's contract.
-        Some(own) => unsafe { free_for_another(block, bytes, here, own, inner) },
+        Some(own) => unsafe { free_for_another(block, bytes, own, recent, inner) },
         // SAFETY: as above.
-        None => unsafe { free_foreign(block, bytes, here, inner) },
+        None => unsafe { free_foreign(block, bytes, tally, recent, inner) },
     }
 }
 
@@ -71,17 +70,17 @@ pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
 unsafe fn free_for_another<A: GlobalAlloc>(
     block: *mut u8,
     bytes: usize,
-    here: &Here,
     own: &'static Tally,
+    recent: &Recent,
     inner: &A,
 ) {
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
     if word.bytes() != bytes {
         // SAFETY: the caller's contract.
-        return unsafe { free_listed(block, bytes, here, inner) };
+        return unsafe { free_listed(block, bytes, inner) };
     }
-    discharge::discharge_foreign(word.owner(), bytes, here, own);
+    discharge::discharge_foreign(word.owner(), bytes, own, recent);
     // SAFETY: the owner word has confirmed that the block was made with this size.
     unsafe { give_back_front(inner, block, bytes) };
 }
@@ -92,14 +91,20 @@ unsafe fn free_for_another<A: GlobalAlloc>(
 ///
 /// As for [`free_elsewhere`].
 #[inline(never)]
-unsafe fn free_foreign<A: GlobalAlloc>(block: *mut u8, bytes: usize, here: &Here, inner: &A) {
+unsafe fn free_foreign<A: GlobalAlloc>(
+    block: *mut u8,
+    bytes: usize,
+    tally: &'static Tally,
+    recent: &Recent,
+    inner: &A,
+) {
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
     if word.bytes() != bytes {
         // SAFETY: the caller's contract.
-        return unsafe { free_listed(block, bytes, here, inner) };
+        return unsafe { free_listed(block, bytes, inner) };
     }
-    discharge::discharge_slow(word.owner(), bytes, here);
+    discharge::discharge_slow(word.owner(), bytes, tally, recent);
     // SAFETY: the owner word has confirmed that the block was made with this size.
     unsafe { give_back_front(inner, block, bytes) };
 }
@@ -111,7 +116,7 @@ unsafe fn free_foreign<A: GlobalAlloc>(block: *mut u8, bytes: usize, here: &Here
 /// As for [`free_elsewhere`].
 // PERF: takes what its caller has, so that the call is a jump.
 #[inline(never)]
-unsafe fn free_listed<A: GlobalAlloc>(block: *mut u8, bytes: usize, here: &Here, inner: &A) {
+unsafe fn free_listed<A: GlobalAlloc>(block: *mut u8, bytes: usize, inner: &A) {
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
     if !word.is_listed_with(bytes) {
@@ -122,30 +127,28 @@ unsafe fn free_listed<A: GlobalAlloc>(block: *mut u8, bytes: usize, here: &Here,
     let word = word.unlisted();
     // SAFETY: the word lies there. The block must not count as listed once its memory is free.
     unsafe { block_layout::write_front(block.wrapping_sub(FRONT), word) };
-    discharge::discharge_here(word.owner(), bytes, here);
+    discharge::discharge(word.owner(), bytes);
     // SAFETY: the owner word has confirmed that the block was made with this size.
     unsafe { give_back_front(inner, block, bytes) };
 }
 
-/// Reallocates an inline block that stays one, and that the owner of `own.1` reallocates itself on
-/// the thread of `own.0`. `raise` is called if that may be a new peak.
+/// Reallocates an inline block that stays one, and that the owner of `tally` reallocates itself.
+/// `raise` is called if that may be a new peak.
 ///
 /// # Safety
 ///
-/// As for `GlobalAlloc::realloc`; `word` must be the block's own, and be that of this owner and of
-/// the size that the program passes. The new size must be that of an inline block.
+/// As for `GlobalAlloc::realloc`; `word` must be the block's own, and be that of the owner of
+/// `tally` and of `bytes`. The new size must be that of an inline block.
 #[inline]
 pub(super) unsafe fn resize_own<A: GlobalAlloc>(
     block: *mut u8,
     word: OwnerWord,
+    bytes: usize,
     new_size: usize,
-    own: (&Here, &'static Tally),
+    tally: &'static Tally,
     inner: &A,
     raise: impl FnOnce(&'static Tally, *mut u8) -> *mut u8,
 ) -> *mut u8 {
-    let (here, tally) = own;
-    // PERF: takes the old size from the owner word, which is in a register anyway.
-    let bytes = word.bytes();
     // SAFETY: the owner word has confirmed that the block was made with this size.
     let old = unsafe { block_layout::front_layout(bytes) };
     // SAFETY: the caller's contract.
@@ -158,15 +161,16 @@ pub(super) unsafe fn resize_own<A: GlobalAlloc>(
     if grown.is_null() {
         // SAFETY: the caller's contract: the block is unchanged, and its owner word has confirmed
         // the size.
-        return unsafe { realloc_again_inline::<A>(block, bytes, new_size) };
+        return unsafe { realloc_again_inline::<A>(block, word.bytes(), new_size) };
     }
     // SAFETY: `grown` has the layout `new`, with room for the owner word.
     let block = unsafe { block_layout::write_front(grown, word.resized(new_size)) };
-    if new_size > bytes && here.countdown.take(new_size - bytes) {
+    // PERF: takes the old size from the owner word, which is in a register anyway.
+    if new_size > word.bytes() && countdown::take(new_size - word.bytes()) {
         // SAFETY: the block was just reallocated, and its owner word is in front.
-        return unsafe { countdown::sample_grown(tally, block, bytes) };
+        return unsafe { countdown::sample_grown(tally, block, word.bytes()) };
     }
-    if tally.recount(bytes, new_size) { raise(tally, block) } else { block }
+    if tally.recount(word.bytes(), new_size) { raise(tally, block) } else { block }
 }
 
 /// Reallocates an inline block that stays one, and whose owner is not that of the current tally, or
@@ -181,15 +185,15 @@ pub(super) unsafe fn realloc_elsewhere<A: GlobalAlloc>(
     block: *mut u8,
     bytes: usize,
     new_size: usize,
-    here: &Here,
     inner: &A,
 ) -> *mut u8 {
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
-    match charged_outside(here).filter(|own| word.is(own.owner(), bytes)) {
+    let own = RECENT.with(|recent| recent.charged_in(current::tally()));
+    match own.filter(|own| word.is(own.owner(), bytes)) {
         // SAFETY: the caller's contract, and the word was compared.
         Some(own) => unsafe {
-            resize_own(block, word, new_size, (here, own), inner, |own, block| {
+            resize_own(block, word, bytes, new_size, own, inner, |own, block| {
                 raise_outside(own, block.wrapping_sub(FRONT))
             })
         },

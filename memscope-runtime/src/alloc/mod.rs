@@ -16,6 +16,7 @@ mod outside;
 pub(crate) mod over_budget;
 pub(crate) mod own_threads;
 pub(crate) mod poll_guard;
+mod recent;
 pub(crate) mod own_work;
 pub(crate) mod self_usage;
 #[cfg(feature = "tracing")]

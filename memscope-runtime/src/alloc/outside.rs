@@ -1,15 +1,18 @@
 //! The owner outside of tracked tasks: an unannotated task or the thread.
 
-use super::current::{EXITING, HERE, Here, SwitchedTask, asks_tokio, is_outside, thread};
 #[cfg(feature = "tokio")]
 use super::unannotated;
+use super::{
+    current::{EXITING, SwitchedTask, asks_tokio, thread},
+    recent::{RECENT, Recent},
+};
 use crate::accounting::{Record, Tally};
 #[cfg(feature = "tokio")]
 use crate::config;
 
 /// Returns the tally to charge outside of tracked tasks: the unannotated task's or the thread's.
 pub(super) fn outside() -> &'static Tally {
-    HERE.with(charged_last).map_or_else(asked_outside, Ok).unwrap_or_else(find_outside)
+    RECENT.with(Recent::charged).map_or_else(asked_outside, Ok).unwrap_or_else(find_outside)
 }
 
 /// [`outside`], where the thread has switched tasks.
@@ -23,27 +26,6 @@ pub(super) fn find_outside(other: SwitchedTask) -> &'static Tally {
         unannotated::charge_thread(thread);
     }
     thread.tally()
-}
-
-/// Returns the tally to charge on this thread, if it is outside of tracked tasks and the owner is
-/// still the one which it charged last.
-///
-/// PERF: two comparisons, without a call.
-#[inline]
-pub(super) fn charged_outside(here: &Here) -> Option<&'static Tally> {
-    if is_outside(here.current.get()) { charged_last(here) } else { None }
-}
-
-/// [`charged_outside`] on a thread that is outside of tracked tasks.
-#[inline]
-pub(super) fn charged_last(here: &Here) -> Option<&'static Tally> {
-    #[cfg(feature = "tokio")]
-    return here.charged.current();
-    #[cfg(not(feature = "tokio"))]
-    {
-        let _ = here;
-        None
-    }
 }
 
 /// Returns the tally to charge in this mode, which is one outside of tracked tasks.

@@ -1,11 +1,14 @@
 //! What runs when a thread ends, and what a forked child does for the threads that it does not
 //! have.
 
-use super::current::{EXITING, HERE, thread};
 #[cfg(feature = "tracing")]
 use super::span_entries;
 #[cfg(feature = "tokio")]
 use super::{cells, unannotated};
+use super::{
+    current::{EXITING, HERE, thread},
+    recent::RECENT,
+};
 use crate::{
     accounting::{Record, cross_frees, registry, thread_ring, variable, variable_site},
     primitives::this_thread,
@@ -70,7 +73,7 @@ fn give_all_back() {
         unannotated::retire();
     }
     variable::empty_magazines();
-    HERE.with(|here| here.last_pair.retire());
+    RECENT.with(|recent| recent.pair.retire());
     // Must come last: the calls above may push events.
     thread_ring::retire();
 }

@@ -16,7 +16,7 @@ use std::{cell::Cell, ptr};
 
 use crate::{
     accounting::{Record, Tally},
-    alloc::current::{HERE, UNREGISTERED},
+    alloc::{current::UNREGISTERED, recent::RECENT},
     primitives::sync::{AtomicUsize, Ordering},
 };
 
@@ -64,9 +64,9 @@ impl Charged {
 /// Notes that this thread charges the task with this id, or its own tally for 0.
 #[inline]
 pub(super) fn charge(id: u64, tally: &'static Tally) {
-    HERE.with(|here| {
-        here.charged.id.set(id);
-        here.charged.tally.set(tally);
+    RECENT.with(|recent| {
+        recent.charged.id.set(id);
+        recent.charged.tally.set(tally);
     });
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn charge_thread(record: &'static Record) {
 /// Notes that the next allocation has to find its owner.
 #[inline]
 pub(super) fn forget() {
-    HERE.with(|here| here.charged.id.set(NONE));
+    RECENT.with(|recent| recent.charged.id.set(NONE));
 }
 
 /// Lets the fast path read Tokio's word, or forbids it: then unannotated tasks get no rows.
@@ -99,7 +99,7 @@ pub(super) fn word() -> Option<u64> {
 /// The address of this thread's [`Charged`].
 #[inline]
 fn address_here() -> usize {
-    HERE.with(|here| here.charged.address())
+    RECENT.with(|recent| recent.charged.address())
 }
 
 /// Reads a word of this thread's thread-local memory.
@@ -107,8 +107,8 @@ fn address_here() -> usize {
 fn read(address: usize) -> u64 {
     let word = ptr::with_exposed_provenance::<u64>(address);
     // SAFETY: an aligned address in this thread's thread-local memory of this module. The caller
-    // found it by the program's headers, or by its distance from `HERE`, which is the same on every
-    // thread. That memory lives as long as the thread, and only this thread writes there.
+    // found it by the program's headers, or by its distance from `RECENT`, which is the same on
+    // every thread. That memory lives as long as the thread, and only this thread writes there.
     unsafe { word.read_volatile() }
 }
 
