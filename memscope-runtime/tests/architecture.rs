@@ -107,6 +107,7 @@ const UNSAFE: &[&str] = &[
     "primitives/tsc.rs",
     "primitives/unwind.rs",
     "primitives/unwinder.rs",
+    "primitives/zeroes.rs",
     "resident/glibc.rs",
     "resident/mimalloc.rs",
     "symbols/modules.rs",

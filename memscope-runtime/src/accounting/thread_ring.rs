@@ -166,7 +166,7 @@ fn take() -> Option<&'static Place> {
 
 /// Gives a new slot its ring.
 fn enter(place: &'static Place) -> Option<()> {
-    let Some(ring) = arena::keep_zeroed::<ThreadRing>() else {
+    let Some(ring) = arena::keep_pages::<ThreadRing>() else {
         PLACES.put(place);
         return None;
     };

@@ -9,6 +9,7 @@ use std::{
 use super::{
     atomic_ref::StaticRef,
     sync::{AtomicU32, AtomicU64, Ordering},
+    zeroes::Zeroes,
 };
 
 /// Types for which all-zero bytes are a valid value that threads may share.
@@ -38,7 +39,7 @@ const FIRST: u32 = 64;
 /// No system hands out higher addresses unless a program asks for them.
 const MOST_ADDRESS: u64 = 1 << 48;
 
-/// Bytes that all arenas, `keep`, `keep_zeroed` and `keep_str` have taken from the system.
+/// Bytes that all arenas, `keep`, `keep_pages` and `keep_str` have taken from the system.
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes that memscope's arenas and kept values have taken from the system.
@@ -174,56 +175,6 @@ impl<T: Zeroed> Arena<T> {
     }
 }
 
-/// Zeroed and aligned memory from the system.
-///
-/// PERF: it is aligned here and not by `System`. With a small alignment the system returns fresh,
-/// untouched pages. With a larger one `System` writes the zeroes itself, which would make a whole
-/// chunk resident at once although half of it may never be used.
-#[derive(Debug)]
-struct Zeroes {
-    start: *mut u8,
-    block: *mut u8,
-    layout: Layout,
-}
-
-impl Zeroes {
-    /// The alignment that every system's allocator gives by itself.
-    const SMALL_ALIGN: usize = 8;
-
-    /// Returns `None` if the system has no memory.
-    fn take(wanted: Layout) -> Option<Self> {
-        debug_assert!(wanted.size() != 0, "`Zeroed` forbids it");
-        #[cfg(test)]
-        if shortage::is_here() {
-            return None;
-        }
-        let room = wanted.align().saturating_sub(Self::SMALL_ALIGN);
-        let size = wanted.size().checked_add(room)?;
-        let layout = Layout::from_size_align(size, wanted.align().min(Self::SMALL_ALIGN)).ok()?;
-        // SAFETY: the size is not zero, by the contract of `Zeroed`.
-        let block = unsafe { System.alloc_zeroed(layout) };
-        if block.is_null() {
-            return None;
-        }
-        // The block is larger by `room`, so the aligned start still leaves `wanted.size()` bytes.
-        let start = block.wrapping_add(block.addr().wrapping_neg() % wanted.align());
-        Some(Self { start, block, layout })
-    }
-
-    fn bytes(&self) -> u64 {
-        self.layout.size() as u64
-    }
-
-    /// # Safety
-    ///
-    /// No thread uses the memory.
-    unsafe fn give_back(self) {
-        // SAFETY: the block came from `System` with this layout, and by the caller's contract no
-        // thread uses it.
-        unsafe { System.dealloc(self.block, self.layout) };
-    }
-}
-
 /// Keeps one value for ever, outside the program's allocator. Returns `None` if the system has no
 /// memory.
 pub(crate) fn keep<T: Sync>(value: T) -> Option<&'static T> {
@@ -241,29 +192,29 @@ pub(crate) fn keep<T: Sync>(value: T) -> Option<&'static T> {
     Some(unsafe { &*place })
 }
 
-/// Keeps a zeroed value for ever, for types that are too large for the stack. Returns `None` if the
-/// system has no memory.
-pub(crate) fn keep_zeroed<T: Zeroed>() -> Option<&'static T> {
-    let zeroes = Zeroes::take(Layout::new::<T>())?;
+/// Keeps a zeroed value of some pages for ever, in fresh pages. It must not point to what was
+/// allocated, as leak checkers do not look there. Returns `None` if the system has no memory.
+pub(crate) fn keep_pages<T: Zeroed>() -> Option<&'static T> {
+    let zeroes = Zeroes::map(Layout::new::<T>())?;
     BYTES.fetch_add(zeroes.bytes(), Ordering::Relaxed);
     Some(at(zeroes.start.cast(), 0))
 }
 
-/// Returns the value in `place`. If the cell is empty, fills it with a zeroed value and adds its
-/// size to `bytes`. Returns `None` if the system has no memory.
+/// Returns the value in `place`. If the cell is empty, fills it with a zeroed value, as
+/// [`keep_pages`] does, and adds its size to `bytes`. Returns `None` if the system has no memory.
 #[inline]
-pub(crate) fn get_or_keep<T: Zeroed>(
+pub(crate) fn get_or_keep_pages<T: Zeroed>(
     place: &StaticRef<T>,
     bytes: &AtomicU64,
 ) -> Option<&'static T> {
     place.get().or_else(|| fill(place, bytes))
 }
 
-/// [`get_or_keep`] where the cell was empty.
+/// [`get_or_keep_pages`] where the cell was empty.
 #[cold]
 #[inline(never)]
 fn fill<T: Zeroed>(place: &StaticRef<T>, bytes: &AtomicU64) -> Option<&'static T> {
-    let zeroes = Zeroes::take(Layout::new::<T>())?;
+    let zeroes = Zeroes::map(Layout::new::<T>())?;
     let new = at(zeroes.start.cast(), 0);
     match place.set_if_none(new) {
         Ok(()) => {
@@ -418,7 +369,7 @@ mod tests {
         };
         let arena = Arena::<Wide>::new();
         (0..1_000).for_each(|_| check(arena.grow().expect("memory").1));
-        (0..10).for_each(|_| check(keep_zeroed().expect("memory")));
+        (0..10).for_each(|_| check(keep_pages().expect("memory")));
     }
 
     #[test]

@@ -177,8 +177,8 @@ pub(crate) fn for_each(mut each: impl FnMut(usize, &'static Slot)) {
 #[inline]
 pub(crate) fn make_slot(block: *const u8) -> Option<&'static Slot> {
     let [root, branch, leaf] = path(block)?;
-    let branches = arena::get_or_keep(&ROOT[root], &BYTES)?;
-    let leaves = arena::get_or_keep(&branches.0[branch], &BYTES)?;
+    let branches = arena::get_or_keep_pages(&ROOT[root], &BYTES)?;
+    let leaves = arena::get_or_keep_pages(&branches.0[branch], &BYTES)?;
     Some(&leaves.0[leaf])
 }
 

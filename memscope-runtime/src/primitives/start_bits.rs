@@ -97,8 +97,8 @@ pub(crate) fn set(place: *const u8) -> bool {
 fn make_and_set(place: *const u8) -> bool {
     let made = || {
         let [root, branch] = path(place.addr() as u64)?;
-        let branches = arena::get_or_keep(&ROOT[root], &BYTES)?;
-        arena::get_or_keep(&branches.0[branch], &BYTES)
+        let branches = arena::get_or_keep_pages(&ROOT[root], &BYTES)?;
+        arena::get_or_keep_pages(&branches.0[branch], &BYTES)
     };
     if made().is_some() {
         return set(place);

@@ -15,7 +15,7 @@ use std::{
 };
 
 use crate::primitives::{
-    arena::{Zeroed, keep_zeroed},
+    arena::{Zeroed, keep_pages},
     atomic_ref::StaticRef,
     loaded::{LoadedFile, each_loaded},
 };
@@ -248,7 +248,7 @@ fn get_or_make<const SLOTS: usize>(
     if let Some(there) = place.get() {
         return Some(there);
     }
-    let new = keep_zeroed::<Table<SLOTS>>()?;
+    let new = keep_pages::<Table<SLOTS>>()?;
     BYTES.fetch_add(size_of::<Table<SLOTS>>() as u64, Ordering::Relaxed);
     // Another thread may have been faster: then this one stays empty.
     Some(place.set_if_none(new).err().unwrap_or(new))

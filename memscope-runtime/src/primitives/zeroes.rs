@@ -1,0 +1,120 @@
+//! Zeroed memory from the system, from its allocator or as fresh pages.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+
+/// Zeroed and aligned memory from the system.
+///
+/// PERF: it is aligned here and not by `System`. With a small alignment the system returns fresh,
+/// untouched pages. With a larger one `System` writes the zeroes itself, which would make a whole
+/// chunk resident at once although half of it may never be used.
+#[derive(Debug)]
+pub(super) struct Zeroes {
+    pub(super) start: *mut u8,
+    block: *mut u8,
+    layout: Layout,
+    #[cfg(all(unix, feature = "enabled", not(miri)))]
+    is_mapped: bool,
+}
+
+impl Zeroes {
+    /// The alignment that every system's allocator gives by itself.
+    pub(super) const SMALL_ALIGN: usize = 8;
+
+    /// Takes memory from the system's allocator. Returns `None` if that has none.
+    pub(super) fn take(wanted: Layout) -> Option<Self> {
+        debug_assert!(wanted.size() != 0, "`Zeroed` forbids it");
+        #[cfg(test)]
+        if super::arena::shortage::is_here() {
+            return None;
+        }
+        let room = wanted.align().saturating_sub(Self::SMALL_ALIGN);
+        let size = wanted.size().checked_add(room)?;
+        let layout = Layout::from_size_align(size, wanted.align().min(Self::SMALL_ALIGN)).ok()?;
+        // SAFETY: the size is not zero, by the contract of `Zeroed`.
+        let block = unsafe { System.alloc_zeroed(layout) };
+        if block.is_null() {
+            return None;
+        }
+        // The block is larger by `room`, so the aligned start still leaves `wanted.size()` bytes.
+        let start = block.wrapping_add(block.addr().wrapping_neg() % wanted.align());
+        Some(Self {
+            start,
+            block,
+            layout,
+            #[cfg(all(unix, feature = "enabled", not(miri)))]
+            is_mapped: false,
+        })
+    }
+
+    /// Takes fresh pages, for a value of some pages of which few are ever used. Returns `None` if
+    /// the system has none.
+    ///
+    /// The system's allocator would write zeroes to all of a block that is too small to be mapped
+    /// by itself.
+    #[cfg(all(unix, feature = "enabled", not(miri)))]
+    pub(super) fn map(wanted: Layout) -> Option<Self> {
+        use std::ptr;
+
+        const NO_DESCRIPTOR: libc::c_int = -1;
+        #[cfg(test)]
+        if super::arena::shortage::is_here() {
+            return None;
+        }
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: new memory, which nothing else uses.
+        let start = unsafe {
+            libc::mmap(ptr::null_mut(), wanted.size(), protection, flags, NO_DESCRIPTOR, 0)
+        };
+        let block: *mut u8 = start.cast();
+        let is_there = start != libc::MAP_FAILED && block.addr().is_multiple_of(wanted.align());
+        is_there.then_some(Self { start: block, block, layout: wanted, is_mapped: true })
+    }
+
+    /// Takes the memory from the system's allocator.
+    #[cfg(not(all(unix, feature = "enabled", not(miri))))]
+    pub(super) fn map(wanted: Layout) -> Option<Self> {
+        Self::take(wanted)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.layout.size() as u64
+    }
+
+    /// # Safety
+    ///
+    /// No thread uses the memory.
+    pub(super) unsafe fn give_back(self) {
+        #[cfg(all(unix, feature = "enabled", not(miri)))]
+        if self.is_mapped {
+            // SAFETY: a mapping of this size, and by the caller's contract no thread uses it.
+            unsafe { libc::munmap(self.block.cast(), self.layout.size()) };
+            return;
+        }
+        // SAFETY: the block came from `System` with this layout, and by the caller's contract no
+        // thread uses it.
+        unsafe { System.dealloc(self.block, self.layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_pages_are_zeroed_and_go_back() {
+        let layout = Layout::from_size_align(64 << 10, 64).expect("a layout");
+        for take in [Zeroes::take, Zeroes::map] {
+            let zeroes = take(layout).expect("memory");
+            assert!(zeroes.start.addr().is_multiple_of(64));
+            assert!(zeroes.bytes() >= 64 << 10);
+            // SAFETY: so many bytes are there, which nothing else uses.
+            let bytes = unsafe { std::slice::from_raw_parts(zeroes.start, 64 << 10) };
+            assert!(bytes.iter().all(|byte| *byte == 0));
+            // SAFETY: this thread alone used it.
+            unsafe { zeroes.give_back() };
+        }
+        let nothing = super::super::arena::shortage::during(|| Zeroes::map(layout).is_none());
+        assert!(nothing);
+    }
+}
