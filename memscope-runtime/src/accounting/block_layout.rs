@@ -158,6 +158,12 @@ impl Request {
         Some(Self { layout, align: FRONT_ALIGN, kind: Kind::Slot })
     }
 
+    /// The alignment that the user asks for, or a larger one that has the same place.
+    #[inline]
+    pub(crate) fn align(&self) -> usize {
+        self.align
+    }
+
     /// Whether the inner allocator can reallocate a block whose word lies at this place, so that
     /// the result fits the request.
     ///

@@ -69,7 +69,7 @@ fn alloc_by<A: GlobalAlloc>(
     }
     // PERF: the future of a tracked task ends it, so that its cell need not be found.
     #[cfg(feature = "tokio")]
-    if cells::may_be_cell(layout.align()) && !charged.is_cell() {
+    if cells::may_be_cell(request.align()) && !charged.is_cell() {
         // SAFETY: the block is new, lies there, and no other thread has seen it.
         unsafe { cells::enter::<A>(block, layout, place, charged) };
     }
@@ -147,8 +147,6 @@ unsafe fn realloc_again<A: GlobalAlloc>(
 // PERF: a function of its own, so that `alloc` has two short comparisons.
 #[inline(never)]
 pub(super) fn alloc_large<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
-    // SAFETY: a power of two; the caller's layout has at most this alignment and the same size.
-    let layout = unsafe { Layout::from_size_align_unchecked(layout.size(), FRONT_ALIGN) };
     alloc_by(Request::large(layout.size()), inner, layout, is_zeroed)
 }
 

@@ -9,10 +9,19 @@ use super::{
 /// Slots of a table for sites: far more than entries, so that probes stay short. They fill ten
 /// chunks of an arena exactly.
 const SLOTS: u32 = 64 * 1_023;
-const PROBES: u32 = 64;
+
+/// Where the levels of a table begin: each fills chunks of an arena exactly.
+const LEVELS: [u32; 3] = [0, 64 * 7, 64 * 63];
+
+/// How many slots of the last level a search looks at, and of each other one. An entry goes into
+/// the next level if these are taken.
+const PROBES: [u32; 2] = [64, 8];
 
 /// A hash table with open addressing, whose entries are never removed. A source place or a name is
 /// such an entry.
+///
+/// It has levels of growing size, which are searched in turn. So a table with few entries takes the
+/// memory of its first level alone, and its entries lie in few pages.
 #[derive(Debug)]
 pub(crate) struct InternTable<T: 'static> {
     /// All entries, in the order in which they were made.
@@ -42,9 +51,7 @@ impl<T: Sync> InternTable<T> {
         has_room: impl Fn() -> bool,
         make: impl Fn(u32) -> Option<&'static T>,
     ) -> Option<&'static T> {
-        let start = u32::try_from(hash >> 32).unwrap_or(0);
-        for step in 0..PROBES {
-            let place = start.wrapping_add(step).checked_rem(self.slots).unwrap_or(0);
+        for place in self.places(hash) {
             let there = if let Some(there) = self.table.get(place).and_then(StaticRef::get) {
                 there
             } else {
@@ -68,6 +75,20 @@ impl<T: Sync> InternTable<T> {
             }
         }
         None
+    }
+
+    /// The slots in which an entry with this hash may be, in the order of the search.
+    fn places(&self, hash: u64) -> impl Iterator<Item = u32> {
+        let hash = u32::try_from(hash >> 32).unwrap_or(0);
+        let ends = LEVELS.into_iter().skip(1).chain([self.slots]);
+        LEVELS.into_iter().zip(ends).flat_map(move |(begin, end)| {
+            let slots = end - begin;
+            let probes = PROBES[usize::from(end != self.slots)].min(slots);
+            // `hash * slots / 2^32`: the hash's share of the level.
+            let share = u64::from(hash) * u64::from(slots) >> u32::BITS;
+            let start = u32::try_from(share).unwrap_or(0);
+            (start..start + probes).map(move |place| begin + place % slots)
+        })
     }
 
     /// The entry that was made under this index.
@@ -116,5 +137,79 @@ impl Hash {
 
     pub(crate) const fn get(self) -> u64 {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ptr, thread};
+
+    use super::*;
+    use crate::primitives::arena::keep;
+
+    /// An entry and its hash.
+    #[derive(Debug)]
+    struct Entry(u64, u64);
+
+    fn hash(number: u64) -> u64 {
+        Hash::new().number(number).get()
+    }
+
+    fn find(table: &InternTable<Entry>, number: u64, hash: u64) -> Option<&'static Entry> {
+        let is_same = |entry: &Entry| entry.1 == hash && entry.0 == number;
+        table.get_or_insert(hash, is_same, || true, |_| keep(Entry(number, hash)))
+    }
+
+    #[test]
+    fn every_entry_is_made_once_and_found_again() {
+        let table = InternTable::new();
+        let mut made = Vec::new();
+        for number in 0..10_000 {
+            made.push(find(&table, number, hash(number)).expect("room"));
+        }
+        assert_eq!(table.made(), 10_000);
+        for (number, made) in made.iter().enumerate() {
+            let number = number as u64;
+            let found = find(&table, number, hash(number)).expect("it is there");
+            assert!(ptr::eq(found, *made) && found.0 == number);
+        }
+        assert_eq!((table.made(), table.iter().count()), (10_000, 10_000));
+    }
+
+    #[test]
+    fn a_table_with_few_entries_takes_the_memory_of_its_first_level() {
+        let table = InternTable::new();
+        (0..150).for_each(|number| {
+            find(&table, number, hash(number)).expect("room");
+        });
+        // 64 * 7 slots, and as many places in the list as it takes for 150.
+        assert!(table.held_bytes() <= 2 * 64 * 7 * 8, "{}", table.held_bytes());
+    }
+
+    #[test]
+    fn entries_with_one_hash_fill_the_levels_and_then_there_is_no_room() {
+        let table = InternTable::with_slots(64 * 127);
+        let room = PROBES[0] + 2 * PROBES[1];
+        for number in 0..u64::from(room) {
+            assert!(find(&table, number, u64::MAX).is_some(), "{number}");
+        }
+        assert!(find(&table, u64::from(room), u64::MAX).is_none());
+        assert!((0..u64::from(room)).all(|number| find(&table, number, u64::MAX).is_some()));
+        assert_eq!(table.made(), u64::from(room));
+    }
+
+    #[test]
+    fn threads_that_ask_at_once_get_one_entry() {
+        static TABLE: InternTable<Entry> = InternTable::new();
+        let ask =
+            || (0..2_000).map(|number| find(&TABLE, number, hash(number / 3))).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| thread::spawn(ask)).collect();
+        let found: Vec<_> =
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+        for (number, first) in found[0].iter().enumerate() {
+            let first = first.expect("room");
+            assert_eq!(first.0, number as u64);
+            assert!(found.iter().all(|own| own[number].is_some_and(|own| ptr::eq(own, first))));
+        }
     }
 }

@@ -1,15 +1,10 @@
 //! A web service: orders as JSON, an echo of bodies, pages from a cache. Without memscope, with
-//! memscope linked, with each handler `#[tracked]`, or with `TrackLayer` around them, as the
-//! features say.
-//!
-//! It prints its port, and answers `/usage` with what it has used so far. Arguments: `cpu`, the
-//! processor it stays on.
+//! memscope linked, with each handler `#[tracked]`, with `TrackLayer` around them, or with another
+//! tool, as the features say.
 
 use std::{
     collections::{HashMap, VecDeque},
-    env,
-    io::{Write, stdout},
-    process::exit,
+    error::Error,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -19,8 +14,8 @@ use axum::{
     extract::{Path, State},
     routing::{get, post},
 };
+use comparison_served::{handled, serve};
 use serde::Serialize;
-use tokio::{net::TcpListener, runtime};
 
 /// How many pages the cache keeps.
 const PAGES: usize = 1_024;
@@ -44,6 +39,7 @@ struct Order {
 }
 
 #[cfg_attr(feature = "tracked", memscope_rs::tracked(task_type = "network", name = "GET /orders"))]
+#[cfg_attr(feature = "measured", hotpath::measure)]
 async fn orders(Path(count): Path<u64>) -> Json<Vec<Order>> {
     let order = |id| Order {
         id,
@@ -55,11 +51,13 @@ async fn orders(Path(count): Path<u64>) -> Json<Vec<Order>> {
 }
 
 #[cfg_attr(feature = "tracked", memscope_rs::tracked(task_type = "network", name = "POST /echo"))]
+#[cfg_attr(feature = "measured", hotpath::measure)]
 async fn echo(body: Bytes) -> Vec<u8> {
     body.to_ascii_uppercase()
 }
 
 #[cfg_attr(feature = "tracked", memscope_rs::tracked(task_type = "memory", name = "GET /page"))]
+#[cfg_attr(feature = "measured", hotpath::measure)]
 async fn page(State(shop): State<Shop>, Path(number): Path<u64>) -> Bytes {
     if let Some(page) = lock(&shop).pages.get(&number) {
         return page.clone();
@@ -82,55 +80,16 @@ fn lock(shop: &Shop) -> MutexGuard<'_, Cache> {
     shop.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the process has used so far, all threads together.
-#[derive(Serialize)]
-struct Usage {
-    cpu_ns: u64,
-    resident_bytes: i64,
-}
-
-async fn usage() -> Json<Usage> {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid struct to be written.
-    unsafe {
-        libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time);
-    }
-    let cpu_ns = time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned();
-    Json(Usage { cpu_ns, resident_bytes: comparison_loops::anonymous_bytes() })
-}
-
-/// Takes a snapshot, as a scrape or the page does.
-#[cfg(feature = "memscope")]
-async fn look() {
-    drop(memscope_rs::async_memory::get_memory_snapshot());
-}
-
-/// Ends the service as a signal would, but at once.
-async fn quit() {
-    exit(0);
-}
-
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    if let Some(cpu) = env::args().nth(1) {
-        comparison_loops::stay_on(cpu.parse()?);
-    }
+async fn routes() -> Result<Router, Box<dyn Error>> {
     let routes = Router::new()
-        .route("/orders/{count}", get(orders))
-        .route("/echo", post(echo))
-        .route("/page/{number}", get(page));
+        .route("/orders/{count}", get(|count| handled(orders(count))))
+        .route("/echo", post(|body| handled(echo(body))))
+        .route("/page/{number}", get(|shop, number| handled(page(shop, number))));
     #[cfg(feature = "tower")]
     let routes = routes.layer(memscope_rs::tower::TrackLayer::new());
-    #[cfg(feature = "memscope")]
-    let routes = routes.route("/look", get(look));
-    let routes =
-        routes.route("/usage", get(usage)).route("/quit", get(quit)).with_state(Shop::default());
-    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        println!("{}", listener.local_addr()?.port());
-        stdout().flush()?;
-        // In a task, so that it runs on the worker as the connections do.
-        tokio::spawn(axum::serve(listener, routes).into_future()).await??;
-        Ok(())
-    })
+    Ok(routes.with_state(Shop::default()))
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    serve(routes)
 }

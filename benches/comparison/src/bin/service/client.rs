@@ -18,17 +18,7 @@ use tokio::{
     task::LocalSet,
 };
 
-/// Pages that are asked for; the service keeps fewer, so that some have to be made again.
-const PAGES: u64 = 1_536;
-const ECHO_BYTES: usize = 4_096;
-
-/// The requests, the same ones in the same order each time, and over how many connections they are
-/// made.
-#[derive(Debug)]
-pub(crate) struct Load {
-    texts: Rc<[Vec<u8>]>,
-    connections: usize,
-}
+use crate::load::{Kind, Load};
 
 /// What the connections share.
 #[derive(Debug)]
@@ -39,11 +29,24 @@ struct Work {
     latencies: RefCell<Vec<u64>>,
 }
 
-impl Load {
-    pub(crate) fn over(connections: usize) -> Self {
-        Self { texts: texts(), connections }
+impl Work {
+    /// The number of the next request; `None` if all are made.
+    fn take(&self) -> Option<usize> {
+        let number = self.next.get();
+        if number == self.end {
+            return None;
+        }
+        self.next.set(number + 1);
+        Some(number)
     }
 
+    fn note(&self, start: Instant) {
+        let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.latencies.borrow_mut().push(nanoseconds);
+    }
+}
+
+impl Load {
     /// Makes these of the requests, over connections each of which waits for its answers, and
     /// returns the nanoseconds of each.
     ///
@@ -57,10 +60,22 @@ impl Load {
             next: Cell::new(which.start),
             latencies: RefCell::new(Vec::with_capacity(which.len())),
         });
+        let start = |number| {
+            let (work, is_websocket) = (Rc::clone(&work), self.kind.is_websocket(number));
+            tokio::task::spawn_local(async move {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                let connection = Connection { stream, buffer: vec![0; 64 << 10] };
+                if is_websocket {
+                    connection.talk(&work).await
+                } else {
+                    connection.ask(&work).await
+                }
+            })
+        };
         runtime::Builder::new_current_thread().enable_all().build()?.block_on(
             LocalSet::new().run_until(async {
-                let start = || tokio::task::spawn_local(connection(address, Rc::clone(&work)));
-                let clients: Vec<_> = (0..self.connections).map(|_| start()).collect();
+                let clients: Vec<_> = (0..self.connections).map(start).collect();
                 for client in clients {
                     client.await??;
                 }
@@ -71,72 +86,93 @@ impl Load {
     }
 }
 
-/// Half of them are for orders, a quarter are echoes, a quarter for pages.
-fn texts() -> Rc<[Vec<u8>]> {
-    let mut random = 7u64;
-    let text = |place: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        match place % 4 {
-            0 | 2 => get(&format!("/orders/{}", 5 + (random >> 33) % 20)),
-            1 => get(&format!("/page/{}", (random >> 33) % PAGES)),
-            _ => {
-                let mut text = format!(
-                    "POST /echo HTTP/1.1\r\nhost: service\r\ncontent-length: {ECHO_BYTES}\r\n\r\n"
-                )
-                .into_bytes();
-                text.extend([b'x'; ECHO_BYTES]);
-                text
-            }
-        }
-    };
-    (0..8_192).map(text).collect()
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
 }
 
-fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: service\r\naccept: */*\r\n\r\n").into_bytes()
-}
-
-async fn connection(address: SocketAddr, work: Rc<Work>) -> io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let number = work.next.get();
-        if number == work.end {
-            return Ok(());
+impl Connection {
+    /// Makes requests over HTTP.
+    async fn ask(mut self, work: &Work) -> io::Result<()> {
+        while let Some(number) = work.take() {
+            let start = Instant::now();
+            self.stream.write_all(&work.texts[number % work.texts.len()]).await?;
+            self.read(answer_length).await?;
+            work.note(start);
         }
-        work.next.set(number + 1);
-        let start = Instant::now();
-        stream.write_all(&work.texts[number % work.texts.len()]).await?;
+        Ok(())
+    }
+
+    /// Sends messages over a websocket.
+    async fn talk(mut self, work: &Work) -> io::Result<()> {
+        let request = "GET /live HTTP/1.1\r\nhost: service\r\nconnection: upgrade\r\n\
+                       upgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                       sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        self.stream.write_all(request.as_bytes()).await?;
+        self.read(head_length).await?;
+        while let Some(number) = work.take() {
+            let message = Kind::message(number);
+            let start = Instant::now();
+            // The last piece, text, with a mask of zeroes: RFC 6455, section 5.2.
+            let mut frame = vec![0x81, 0x80 | u8::try_from(message.len()).unwrap_or(0), 0, 0, 0, 0];
+            frame.extend(message.as_bytes());
+            self.stream.write_all(&frame).await?;
+            self.read(|read| Ok(frame_length(read))).await?;
+            work.note(start);
+        }
+        Ok(())
+    }
+
+    /// Reads until there is as much as `length` says.
+    async fn read(
+        &mut self,
+        length: impl Fn(&[u8]) -> io::Result<Option<usize>>,
+    ) -> io::Result<()> {
         let mut filled = 0;
-        let mut whole = None;
-        while whole.is_none_or(|whole| filled < whole) {
-            let read = stream.read(&mut buffer[filled..]).await?;
+        loop {
+            let read = self.stream.read(&mut self.buffer[filled..]).await?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             filled += read;
-            if whole.is_none() {
-                whole = length(&buffer[..filled])?;
+            if length(&self.buffer[..filled])?.is_some_and(|length| filled >= length) {
+                return Ok(());
             }
         }
-        let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        work.latencies.borrow_mut().push(nanoseconds);
     }
 }
 
-/// How long the answer is, head and body, once its head is there.
-fn length(answer: &[u8]) -> io::Result<Option<usize>> {
-    let Some(head) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return Ok(None);
-    };
+/// How long an answer is, head and body, once that is known.
+fn answer_length(answer: &[u8]) -> io::Result<Option<usize>> {
+    let Some(head) = head_length(answer)? else { return Ok(None) };
     let text = str::from_utf8(&answer[..head]).unwrap_or_default();
     let mut lines = text.split("\r\n");
-    let is_success = lines.next().is_some_and(|line| line.starts_with("HTTP/1.1 200"));
+    if !lines.next().is_some_and(|line| line.starts_with("HTTP/1.1 200")) {
+        return Err(io::Error::other(format!("the service answers {text}")));
+    }
     let body = lines.find_map(|line| line.strip_prefix("content-length: "));
-    match body.and_then(|body| body.parse::<usize>().ok()) {
-        Some(body) if is_success => Ok(Some(head + 4 + body)),
-        _ => Err(io::Error::other(format!("the service answers {text}"))),
+    if let Some(body) = body.and_then(|body| body.parse::<usize>().ok()) {
+        return Ok(Some(head + body));
+    }
+    // In chunks: the last one is empty.
+    Ok(answer.ends_with(b"\r\n0\r\n\r\n").then_some(answer.len()))
+}
+
+/// How long the head of an answer is, once it is there.
+fn head_length(answer: &[u8]) -> io::Result<Option<usize>> {
+    Ok(answer.windows(4).position(|four| four == b"\r\n\r\n").map(|head| head + 4))
+}
+
+/// How long a frame of a websocket is, head and body, once that is known.
+fn frame_length(frame: &[u8]) -> Option<usize> {
+    match *frame {
+        [_, 127, a, b, c, d, e, f, g, h, ..] => {
+            let body = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+            usize::try_from(body).ok()?.checked_add(10)
+        }
+        [_, 126, high, low, ..] => Some(4 + usize::from(u16::from_be_bytes([high, low]))),
+        [_, length @ 0..126, ..] => Some(2 + usize::from(length)),
+        _ => None,
     }
 }
 
@@ -174,4 +210,30 @@ fn ask(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_as_long_as_its_head_says() {
+        let length = |text: &str| answer_length(text.as_bytes()).expect("success");
+        assert_eq!(length("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n"), None);
+        assert_eq!(length("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\na"), Some(41));
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert_eq!(length(&format!("{head}1\r\na\r\n")), None);
+        let whole = format!("{head}1\r\na\r\n0\r\n\r\n");
+        assert_eq!(length(&whole), Some(whole.len()));
+        assert!(answer_length(b"HTTP/1.1 500 No\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn a_frame_is_as_long_as_its_head_says() {
+        assert_eq!(frame_length(&[0x81]), None);
+        assert_eq!(frame_length(&[0x81, 5, 0]), Some(7));
+        assert_eq!(frame_length(&[0x81, 126, 1]), None);
+        assert_eq!(frame_length(&[0x81, 126, 1, 0]), Some(260));
+        assert_eq!(frame_length(&[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]), Some(65_546));
+    }
 }

@@ -5,7 +5,8 @@ use std::io;
 use comparison::statistics::quantile;
 
 use crate::{
-    client::{self, Load},
+    client,
+    load::{Kind, Load},
     server::{Program, Server},
 };
 
@@ -19,9 +20,14 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    pub(crate) const WHOLE: Self =
-        Self { warm_up: 5_000, slices: 15, requests: 3_000, connections: 32 };
-    pub(crate) const QUICK: Self = Self { warm_up: 500, slices: 1, requests: 1_000, ..Self::WHOLE };
+    const WEB: Self = Self { warm_up: 5_000, slices: 15, requests: 3_000, connections: 32 };
+    /// These requests take thirty times as long.
+    const SHOP: Self = Self { warm_up: 500, slices: 15, requests: 120, ..Self::WEB };
+
+    pub(crate) fn of(kind: Kind, is_quick: bool) -> Self {
+        let whole = if kind == Kind::Web { Self::WEB } else { Self::SHOP };
+        if is_quick { Self { warm_up: whole.warm_up / 10, slices: 1, ..whole } } else { whole }
+    }
 }
 
 /// One service in one round.
@@ -34,12 +40,17 @@ pub(crate) struct Round {
 
 /// Starts all services, and gives each a slice of the load in turn, the order reversed from slice
 /// to slice. Only one is under load at a time.
-pub(crate) fn run(programs: &[Program], number: usize, effort: Effort) -> io::Result<Vec<Round>> {
+pub(crate) fn run(
+    programs: &[Program],
+    kind: Kind,
+    number: usize,
+    effort: Effort,
+) -> io::Result<Vec<Round>> {
     // Of two processors the services have the first.
     let servers: io::Result<Vec<Server>> =
         programs.iter().map(|program| Server::start(program, 0)).collect();
     let servers = servers?;
-    let load = Load::over(effort.connections);
+    let load = Load::over(effort.connections, kind);
     for server in &servers {
         warm_up(server, &load, effort.warm_up)?;
     }
@@ -85,11 +96,17 @@ fn warm_up(server: &Server, load: &Load, requests: usize) -> io::Result<()> {
 
 /// Instructions for each request over one connection: the difference between a long and a short
 /// run, so that start and end do not count.
-pub(crate) fn instructions(program: &Program, is_quick: bool) -> io::Result<f64> {
-    let (few, many) = if is_quick { (200, 400) } else { (2_000, 6_000) };
+pub(crate) fn instructions(program: &Program, kind: Kind, is_quick: bool) -> io::Result<f64> {
+    let (few, many) = match (kind, is_quick) {
+        (Kind::Web, true) => (200, 400),
+        (Kind::Web, false) => (2_000, 6_000),
+        (_, true) => (20, 40),
+        (_, false) => (200, 600),
+    };
     let count = |requests| {
         let server = Server::start_counting(program)?;
-        let load = Load::over(1);
+        // Over a websocket and without one, where there are both.
+        let load = Load::over(if kind == Kind::Live { 2 } else { 1 }, kind);
         if program.is_looked_at {
             warm_up(&server, &load, few * 5)?;
         }
