@@ -119,9 +119,11 @@ mod law {
     ];
 
     /// The functions of other libraries that may be called, and why.
-    const IMPORTED: [(&str, &str); 18] = [
+    const IMPORTED: [(&str, &str); 20] = [
         ("malloc", "the system's allocator, over which this program runs; arenas grow by it"),
         ("calloc", "the same"),
+        ("mmap", "fresh pages for a table of owners or a ring"),
+        ("munmap", "the same, if another thread was first"),
         ("realloc", "the same"),
         ("free", "the same"),
         ("posix_memalign", "the same"),

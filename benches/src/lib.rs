@@ -5,8 +5,8 @@ mod processor;
 use std::{
     cell::Cell,
     hint::black_box,
-    mem::MaybeUninit,
-    pin::Pin,
+    mem::{self, MaybeUninit},
+    pin::{Pin, pin},
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, Waker},
     time::Instant,
@@ -235,6 +235,18 @@ pub fn per_poll_by_hand(count: u32, future: impl Future<Output = ()> + 'static) 
     })
 }
 
+/// Nanoseconds for making a future, one poll of it that ends it, and dropping it, without an
+/// executor.
+pub fn per_call<F: Future<Output = u32>>(count: u32, make: impl Fn() -> F) -> f64 {
+    let mut context = Context::from_waker(Waker::noop());
+    per_operation(count, || {
+        for _ in 0..count {
+            let mut future = pin!(make());
+            let _ = black_box(black_box(future.as_mut()).poll(&mut context));
+        }
+    })
+}
+
 /// Polls of a task that always is ready to go on: Tokio's `yield_now`, so each poll comes from the
 /// scheduler.
 pub async fn polls(count: u32) {
@@ -334,6 +346,11 @@ pub fn per_free_for_another(count: u32, elsewhere: impl Fn(fn() -> Blocks) -> Bl
     with_blocks(count, || elsewhere(blocks), |blocks| per_operation(BLOCKS, || drop(blocks)))
 }
 
+/// Nanoseconds for each block that is allocated and kept.
+pub fn per_allocation(count: u32) -> f64 {
+    with_blocks(count, || (), |()| per_operation(BLOCKS, || mem::forget(blocks())))
+}
+
 const BLOCKS: u32 = 10_000;
 
 fn blocks() -> Blocks {
@@ -341,7 +358,7 @@ fn blocks() -> Blocks {
 }
 
 /// The mean of the rounds that it takes.
-fn with_blocks(count: u32, make: impl Fn() -> Blocks, measure: impl Fn(Blocks) -> f64) -> f64 {
+fn with_blocks<T>(count: u32, make: impl Fn() -> T, measure: impl Fn(T) -> f64) -> f64 {
     let rounds = count.div_ceil(BLOCKS);
     let rounds_ns = (0..rounds).map(|_| measure(make()));
     rounds_ns.sum::<f64>() / f64::from(rounds)

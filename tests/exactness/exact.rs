@@ -234,14 +234,21 @@ fn a_huge_request_is_refused_and_nothing_is_counted() {
         for size in [MOST - 7, MOST - 15, MOST - 100, 1 << 62] {
             assert!(resize(block, small, size).is_null(), "{size}");
         }
+        // Sizes that no alignment above 1 may be rounded up to.
+        let unaligned = take(bytes(40, 1));
+        for size in [MOST, MOST - 3, MOST - 7] {
+            assert!(resize(unaligned, bytes(40, 1), size).is_null(), "{size}");
+        }
+        give_back(unaligned, bytes(40, 1));
         block
     });
     let truth = Columns {
-        allocated_bytes: 40,
-        allocation_count: 1,
+        allocated_bytes: 80,
+        freed_bytes: 40,
+        allocation_count: 2,
         live_bytes: 40,
         live_blocks: 1,
-        peak_bytes: 40,
+        peak_bytes: 80,
         ..COMPLETED
     };
     assert_eq!(columns, truth);

@@ -5,8 +5,8 @@
 use memscope_benches::{
     ALLOCATIONS, FREES, HANDED_OVER, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, TASKS, Timed,
     add_to_counters, allocates, freed_there_and_counted, in_task, is_wanted, median, names_ms,
-    pair_and_counting, pair_and_questions, pair_of_64, pending, per_free, per_free_for_another,
-    per_poll, per_poll_by_hand, per_spawn, polls, show,
+    pair_and_counting, pair_and_questions, pair_of_64, pending, per_allocation, per_call, per_free,
+    per_free_for_another, per_poll, per_poll_by_hand, per_spawn, polls, show,
 };
 
 fn main() {
@@ -26,6 +26,7 @@ fn main() {
             HANDED_OVER,
             freed_there_and_counted,
         );
+        show("allocation of a block, each a new peak", FREES, per_allocation);
         show("free of a block", FREES, |count| per_free(count, |_| ()));
         show("free of another task's block", FREES, |count| {
             per_free_for_another(count, |make| make())
@@ -38,6 +39,7 @@ fn main() {
     });
     show("poll, by hand", POLLS_BY_HAND, |count| per_poll_by_hand(count, pending()));
     show("poll, by hand, with a budget", POLLS_BY_HAND, |count| per_poll_by_hand(count, pending()));
+    show("call, one poll", POLLS_BY_HAND, |count| per_call(count, || async { 1 }));
     show("poll, by Tokio", POLLS, |count| per_poll(count, |polled| tokio::spawn(polls(polled))));
     show("poll, by Tokio, and the clock read twice", POLLS, |count| {
         per_poll(count, |polled| tokio::spawn(Timed(Box::pin(polls(polled)))))

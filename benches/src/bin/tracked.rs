@@ -14,8 +14,8 @@ use std::{
 
 use memscope_benches::{
     ALLOCATIONS, Blocks, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, TASKS, allocates, in_task,
-    is_wanted, median, pair_of_64, pending, per_free, per_free_for_another, per_poll,
-    per_poll_by_hand, per_registration, per_spawn, polls, show,
+    is_wanted, median, pair_of_64, pending, per_allocation, per_call, per_free,
+    per_free_for_another, per_poll, per_poll_by_hand, per_registration, per_spawn, polls, show,
 };
 use memscope_macros::track_var;
 use memscope_rs::{
@@ -34,6 +34,7 @@ fn main() {
             show(name, count, work);
         }
         show("current_task_id", 20_000_000, current_task);
+        show("allocation of a block, each a new peak", FREES, per_allocation);
         show("free of a block", FREES, |count| per_free(count, |_| ()));
         show("free of another task's block", FREES, |count| {
             per_free_for_another(count, in_another)
@@ -50,6 +51,7 @@ fn main() {
     show("poll, by hand, with a budget", POLLS_BY_HAND, |count| {
         per_poll_by_hand(count, track(pending()).budget(1 << 40))
     });
+    show("call, one poll", POLLS_BY_HAND, |count| per_call(count, call));
     show("poll, by Tokio", POLLS, by_tokio);
     show("spawn and join", SPAWNS, spawned);
     show("spawn and join, unannotated", SPAWNS, |count| {
@@ -95,6 +97,11 @@ fn in_another(make: fn() -> Blocks) -> Blocks {
 
 fn by_tokio(count: u32) -> f64 {
     per_poll(count, |polled| spawn_tracked(polls(polled)))
+}
+
+#[memscope_macros::tracked]
+async fn call() -> u32 {
+    1
 }
 
 fn spawned(count: u32) -> f64 {

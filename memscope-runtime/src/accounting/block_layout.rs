@@ -159,6 +159,7 @@ impl Request {
     }
 
     /// The alignment that the user asks for, or a larger one that has the same place.
+    #[cfg(feature = "tokio")]
     #[inline]
     pub(crate) fn align(&self) -> usize {
         self.align

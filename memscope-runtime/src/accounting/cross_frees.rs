@@ -139,7 +139,6 @@ fn note_in_crowd(key: u64, bytes: u64) {
 const BETWEEN_THREADS: u64 = key(UNTRACKED, UNTRACKED);
 
 /// The key of a pair of sites. It is never 0, because no site has the highest index.
-#[expect(clippy::cast_lossless, reason = "`From` is not for constants")]
 const fn key(from: u32, to: u32) -> u64 {
     !((from as u64) << 32 | to as u64)
 }

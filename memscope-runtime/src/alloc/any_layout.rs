@@ -247,9 +247,8 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     new_size: usize,
 ) -> *mut u8 {
     let align = layout.align();
-    // SAFETY: by the caller's contract the new size, rounded up to the alignment, does not
-    // overflow.
-    let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, align) };
+    // The caller may have raised the alignment to that of all inline blocks.
+    let Ok(new_layout) = Layout::from_size_align(new_size, align) else { return ptr::null_mut() };
     let Some(request) = Request::of(new_layout) else { return ptr::null_mut() };
     // SAFETY: by the caller's contract the block is live and has this alignment.
     let place = unsafe { Place::of(block, align) };

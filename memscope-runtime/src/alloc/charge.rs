@@ -45,12 +45,14 @@ pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
 /// Charges a new block to the current owner, and returns that owner.
 #[inline]
 pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
-    let current = tally();
-    let is_owner = !current.owner().is_none();
-    let charged = || RECENT.with(|recent| recent.charged_in(current));
-    match if is_owner { Some(current) } else { charged() } {
-        Some(tally) => charge_to(tally, layout.size()),
-        None => charge_slow(current, block, layout),
+    let tally = tally();
+    if let Some(account) = tally.account() {
+        tally.charge(account, layout.size());
+        return Owner::account(account);
+    }
+    match RECENT.with(|recent| recent.charged_in(tally)) {
+        Some(own) => charge_to(own, layout.size()),
+        None => charge_elsewhere(tally, block, layout),
     }
 }
 
@@ -94,9 +96,10 @@ fn recharge_covered(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) -> 
     Owner::named(name)
 }
 
-/// Charges a new block while a mode tally is current.
+/// Charges a new block while a mode tally is current, where its owner is not known to be the one
+/// that this thread charged last.
 #[inline(never)]
-fn charge_slow(mode: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
+fn charge_elsewhere(mode: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
     if is_outside(mode) {
         charge_to(outside(), layout.size())
     } else {

@@ -61,7 +61,8 @@ pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
     }
 }
 
-/// [`free_elsewhere`] for a block that `own` frees and another owner has.
+/// [`free_elsewhere`] for a block that `own` frees, and that is not known to be its own of this
+/// size.
 ///
 /// # Safety
 ///

@@ -5,8 +5,8 @@ use super::current::is_outside;
 use super::unannotated::Charged;
 use crate::accounting::{LastPair, Tally};
 
-// PERF: `const` and without a destructor, as `HERE`. Apart from that, because the hot path of a
-// program with its own `#[global_allocator]` reads `HERE` relative to the thread pointer, and needs
+// PERF: `const` and without a destructor, as `HERE`. It is no part of `HERE`: the hot path of a
+// program with its own `#[global_allocator]` reads that relative to the thread pointer, and needs
 // no address of it.
 thread_local! {
     pub(super) static RECENT: Recent = const { Recent::new() };
@@ -43,6 +43,7 @@ impl Recent {
     }
 
     /// [`charged_in`](Self::charged_in) outside of tracked tasks.
+    #[cfg_attr(not(feature = "tokio"), expect(clippy::unused_self, reason = "as with Tokio"))]
     #[inline]
     pub(super) fn charged(&self) -> Option<&'static Tally> {
         #[cfg(feature = "tokio")]

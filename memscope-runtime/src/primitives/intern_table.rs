@@ -13,8 +13,8 @@ const SLOTS: u32 = 64 * 1_023;
 /// Where the levels of a table begin: each fills chunks of an arena exactly.
 const LEVELS: [u32; 3] = [0, 64 * 7, 64 * 63];
 
-/// How many slots of the last level a search looks at, and of each other one. An entry goes into
-/// the next level if these are taken.
+/// A search looks at 64 slots of the last level, and at 8 of each other one. If these are taken, an
+/// entry goes into the next level.
 const PROBES: [u32; 2] = [64, 8];
 
 /// A hash table with open addressing, whose entries are never removed. A source place or a name is
@@ -36,8 +36,10 @@ impl<T: Sync> InternTable<T> {
         Self::with_slots(SLOTS)
     }
 
-    /// A table with this number of slots, which must be far more than there are entries.
+    /// A table with this number of slots, which must be far more than there are entries, and more
+    /// than the first levels have.
     pub(crate) const fn with_slots(slots: u32) -> Self {
+        assert!(slots > LEVELS[2] + PROBES[0]);
         Self { list: Arena::new(), table: Arena::new(), slots, made: AtomicU64::new(0) }
     }
 
@@ -83,11 +85,12 @@ impl<T: Sync> InternTable<T> {
         let ends = LEVELS.into_iter().skip(1).chain([self.slots]);
         LEVELS.into_iter().zip(ends).flat_map(move |(begin, end)| {
             let slots = end - begin;
-            let probes = PROBES[usize::from(end != self.slots)].min(slots);
+            let probes = PROBES[usize::from(end != self.slots)];
             // `hash * slots / 2^32`: the hash's share of the level.
-            let share = u64::from(hash) * u64::from(slots) >> u32::BITS;
+            let share = (u64::from(hash) * u64::from(slots)) >> u32::BITS;
             let start = u32::try_from(share).unwrap_or(0);
-            (start..start + probes).map(move |place| begin + place % slots)
+            let wrapped = move |place| if place < slots { place } else { place - slots };
+            (start..start + probes).map(move |place| begin + wrapped(place))
         })
     }
 

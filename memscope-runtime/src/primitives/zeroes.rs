@@ -3,10 +3,6 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 
 /// Zeroed and aligned memory from the system.
-///
-/// PERF: it is aligned here and not by `System`. With a small alignment the system returns fresh,
-/// untouched pages. With a larger one `System` writes the zeroes itself, which would make a whole
-/// chunk resident at once although half of it may never be used.
 #[derive(Debug)]
 pub(super) struct Zeroes {
     pub(super) start: *mut u8,
@@ -21,6 +17,10 @@ impl Zeroes {
     pub(super) const SMALL_ALIGN: usize = 8;
 
     /// Takes memory from the system's allocator. Returns `None` if that has none.
+    ///
+    /// PERF: it is aligned here and not by `System`. With a small alignment the system returns
+    /// fresh, untouched pages. With a larger one `System` writes the zeroes itself, which would
+    /// make a whole chunk resident at once although half of it may never be used.
     pub(super) fn take(wanted: Layout) -> Option<Self> {
         debug_assert!(wanted.size() != 0, "`Zeroed` forbids it");
         #[cfg(test)]

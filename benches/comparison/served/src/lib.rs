@@ -11,7 +11,7 @@ use std::{
     process::exit,
 };
 
-use axum::{Json, Router, routing::get};
+use axum::{Json, Router, routing::get, serve::ListenerExt};
 use serde::Serialize;
 use tokio::{net::TcpListener, runtime};
 
@@ -55,10 +55,11 @@ pub fn serve<F>(routes: impl FnOnce() -> F) -> Result<(), Box<dyn Error>>
 where
     F: Future<Output = Result<Router, Box<dyn Error>>>,
 {
-    let _measuring = allocator::start();
+    // First: all threads of the service stay there.
     if let Some(cpu) = env::args().nth(1) {
         comparison_loops::stay_on(cpu.parse()?);
     }
+    let _measuring = allocator::start();
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let routes = routes().await?;
@@ -68,6 +69,11 @@ where
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         println!("{}", listener.local_addr()?.port());
         stdout().flush()?;
+        // Without this a client's delayed acknowledgement holds up each streamed answer for 40 ms.
+        let listener = listener.tap_io(|stream| {
+            // A connection that is gone answers nothing.
+            let _ = stream.set_nodelay(true);
+        });
         // In a task, so that it runs on the worker as the connections do.
         tokio::spawn(axum::serve(listener, routes).into_future()).await??;
         Ok(())

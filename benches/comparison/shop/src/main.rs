@@ -25,9 +25,9 @@ use tokio::sync::mpsc;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 const CUSTOMERS: i64 = 100;
-const ORDERS_OF_EACH: i64 = 60;
+const ORDERS_OF_EACH: i64 = 240;
 /// Orders in one piece of an export.
-const PIECE: usize = 10;
+const PIECE: usize = 40;
 
 #[derive(Serialize)]
 struct Order {

@@ -7,7 +7,7 @@ use super::header::CellLayout;
 use crate::{
     accounting::{FutureType, Site},
     primitives::{
-        InternTable, StaticRef, arena,
+        Hash, InternTable, StaticRef, arena,
         sync::{AtomicU8, AtomicU64, Ordering, add, fence},
     },
 };
@@ -83,8 +83,6 @@ const MOST_ASKED: u8 = 32;
 /// All types that were seen.
 static TYPES: InternTable<CellType> = InternTable::new();
 const MOST_TYPES: u64 = 4_096;
-/// Where in the table a type may begin: few pages of it are touched.
-const STARTS: u64 = 1_024;
 
 /// Types that were found of late, each where its vtable leads to.
 static RECENT: [StaticRef<CellType>; 64] = [const { StaticRef::none() }; 64];
@@ -109,7 +107,6 @@ fn find_or_make(layout: &CellLayout, vtable: usize) -> Option<&'static CellType>
     if !vtable.is_multiple_of(align_of::<usize>()) {
         return None;
     }
-    let start = (vtable as u64 >> 5) % STARTS;
     let is_same = |kind: &CellType| kind.vtable == vtable;
     // Validates where the type is not known yet.
     let has_room = || TYPES.made() < MOST_TYPES && layout.id_offset_of(vtable).is_some();
@@ -143,14 +140,17 @@ fn find_or_make(layout: &CellLayout, vtable: usize) -> Option<&'static CellType>
         kept.future.set(arena::keep(FutureType::in_cell(None, size))?);
         Some(kept)
     };
-    TYPES.get_or_insert(start << 32, is_same, has_room, make)
+    TYPES.get_or_insert(hash(vtable), is_same, has_room, make)
 }
 
 /// The type with this vtable, if a cell of it was seen. Takes no memory.
 #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
 pub(super) fn known(vtable: usize) -> Option<&'static CellType> {
-    let start = (vtable as u64 >> 5) % STARTS;
-    TYPES.get_or_insert(start << 32, |kind| kind.vtable == vtable, || false, |_| None)
+    TYPES.get_or_insert(hash(vtable), |kind| kind.vtable == vtable, || false, |_| None)
+}
+
+fn hash(vtable: usize) -> u64 {
+    Hash::new().number(vtable as u64).get()
 }
 
 /// The type with this index.
@@ -364,4 +364,26 @@ impl CellType {
 #[cfg(feature = "symbols")]
 fn is_box(name: &str) -> bool {
     ["core::pin::Pin<", "alloc::boxed::Box<"].iter().any(|of| name.starts_with(of))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr;
+
+    use super::*;
+
+    #[test]
+    fn a_table_has_room_for_all_types_of_a_program() {
+        struct Vtable(usize);
+        let table = InternTable::new();
+        for vtable in (0..4_096).map(|number| 0x5555_0000_0000 + number * 64) {
+            let is_same = |there: &Vtable| there.0 == vtable;
+            let find = || {
+                table.get_or_insert(hash(vtable), is_same, || true, |_| arena::keep(Vtable(vtable)))
+            };
+            let made = find().expect("room");
+            assert!(ptr::eq(made, find().expect("it is there")));
+        }
+        assert_eq!(table.made(), 4_096);
+    }
 }

@@ -333,12 +333,14 @@ impl Place {
     }
 }
 
-/// Has a task traced if stacks are taken, or once it is large. Its record must be the one that this
-/// thread charged last.
+/// Has an unannotated task traced if stacks are taken, or once it is large. Its record must be the
+/// one that this thread charged last. Does nothing for a thread.
 #[cfg(feature = "symbols")]
 #[inline]
 pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {
-    if (type_names::takes_stacks() || tally.own_live_bytes() >= crate::config::named_from())
+    // The record of an ended task has the id of threads.
+    if tally.id() != 0
+        && (type_names::takes_stacks() || tally.own_live_bytes() >= crate::config::named_from())
         && let Last { id, record: Some(record) } = LAST.get()
         && record.tally().id() == tally.id()
         && record.is_first_trace()

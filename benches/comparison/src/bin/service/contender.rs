@@ -57,8 +57,8 @@ const WEB: [Service; 15] = [
     LOOKED_AT,
     TRACKED,
     LAYER,
-    service("hotpath-alloc linked", "allocated by each thread", "hotpath"),
-    service("hotpath-alloc, handlers measured", "allocated by each handler", "measured"),
+    alone(service("hotpath-alloc linked", "allocated by each thread", "hotpath")),
+    alone(service("hotpath-alloc, handlers measured", "allocated by each handler", "measured")),
     service("tracking-allocator", "live bytes of each group", "tracking-allocator"),
     service("dhat", "live bytes of each stack", "dhat"),
     JEMALLOC,
@@ -75,6 +75,11 @@ const WEB: [Service; 15] = [
         &[("_RJEM_MALLOC_CONF", "prof:true,prof_active:true,lg_prof_sample:19")],
     ),
 ];
+
+/// Without the server that hotpath starts on a port.
+const fn alone(service: Service) -> Service {
+    Service { settings: &[("HOTPATH_METRICS_SERVER_OFF", "true")], ..service }
+}
 
 const SHOP: [Service; 6] = [WITHOUT, AGAIN, LINKED, LOOKED_AT, TRACKED, LAYER];
 

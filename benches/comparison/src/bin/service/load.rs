@@ -65,7 +65,7 @@ impl Kind {
                 let change = |number| {
                     format!("{{\"number\":{number},\"cents\":{}}}", (random + number) % 10_000)
                 };
-                let changes: Vec<String> = (0..6).map(|at| change((random + at) % 60)).collect();
+                let changes: Vec<String> = (0..20).map(|at| change((random + at) % 240)).collect();
                 let path = format!("/orders/{}", random % CUSTOMERS);
                 post(&path, &format!("[{}]", changes.join(",")))
             }

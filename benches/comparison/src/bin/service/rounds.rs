@@ -21,7 +21,7 @@ pub(crate) struct Effort {
 
 impl Effort {
     const WEB: Self = Self { warm_up: 5_000, slices: 15, requests: 3_000, connections: 32 };
-    /// These requests take thirty times as long.
+    /// These requests take far longer.
     const SHOP: Self = Self { warm_up: 500, slices: 15, requests: 120, ..Self::WEB };
 
     pub(crate) fn of(kind: Kind, is_quick: bool) -> Self {
@@ -107,9 +107,7 @@ pub(crate) fn instructions(program: &Program, kind: Kind, is_quick: bool) -> io:
         let server = Server::start_counting(program)?;
         // Over a websocket and without one, where there are both.
         let load = Load::over(if kind == Kind::Live { 2 } else { 1 }, kind);
-        if program.is_looked_at {
-            warm_up(&server, &load, few * 5)?;
-        }
+        warm_up(&server, &load, few)?;
         load.make(server.address, 0..requests)?;
         server.instructions()
     };

@@ -45,7 +45,11 @@ pub(crate) fn of(services: &[Service], rounds: &[Vec<Round>], instructions: &[f6
             ratios(|round| round.resident_bytes),
         );
         if let (Some(count), Some(bare)) = (instructions.get(index), instructions.get(*base)) {
-            let _ = write!(text, " {count:.0} | {:+.0}, {:.4} |", count - bare, count / bare);
+            if count.is_nan() {
+                text.push_str(" not counted | – |");
+            } else {
+                let _ = write!(text, " {count:.0} | {:+.0}, {:.4} |", count - bare, count / bare);
+            }
         }
         text.push('\n');
     }
