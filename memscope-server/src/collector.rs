@@ -88,9 +88,6 @@ fn push_value(
             encoder.encode_counter::<NoLabelSet, _, f64>(number, None)
         }
         MetricValue::Number(number) => encoder.encode_gauge(number),
-        MetricValue::Nanoseconds(number) if kind == MetricKind::Counter => {
-            encoder.encode_counter::<NoLabelSet, _, f64>(&MetricValue::seconds(*number), None)
-        }
         MetricValue::Nanoseconds(number) => encoder.encode_gauge(&MetricValue::seconds(*number)),
         MetricValue::Histogram { buckets, count } => {
             // The encoder adds them up.

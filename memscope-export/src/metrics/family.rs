@@ -43,7 +43,7 @@ pub struct MetricSeries {
 pub enum MetricValue {
     /// Of a gauge or a counter.
     Number(u64),
-    /// Of a gauge or a counter whose unit is seconds: so many nanoseconds.
+    /// Of a gauge whose unit is seconds: so many nanoseconds.
     Nanoseconds(u64),
     /// Of a histogram. The sum of the observed values is not known.
     Histogram {

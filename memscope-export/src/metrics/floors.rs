@@ -53,9 +53,9 @@ impl CounterFloors {
             let floors = self.floors.entry(family.name).or_default();
             for MetricSeries { labels, value } in &mut family.series {
                 match value {
-                    MetricValue::Number(number) | MetricValue::Nanoseconds(number) => {
-                        hold(floors, labels, number, scrape);
-                    }
+                    MetricValue::Number(number) => hold(floors, labels, number, scrape),
+                    // Of gauges alone.
+                    MetricValue::Nanoseconds(_) => {}
                     MetricValue::Histogram { buckets, count } => {
                         let finite = buckets.iter_mut().map(|it| (it.0.to_string(), &mut it.1));
                         for (bound, number) in finite.chain([("+Inf".to_owned(), count)]) {

@@ -61,7 +61,7 @@ impl Zeroes {
             return None;
         }
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
         // SAFETY: new memory, which nothing else uses.
         let start = unsafe {
             libc::mmap(ptr::null_mut(), wanted.size(), protection, flags, NO_DESCRIPTOR, 0)
