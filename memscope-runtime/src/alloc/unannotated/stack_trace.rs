@@ -6,7 +6,7 @@ use super::type_names;
 use crate::{
     alloc::{cells::CellType, unannotated},
     primitives::{
-        HasLinks, Links, Slab, StaticRef, Zeroed, arena,
+        HasLinks, Links, Slab, StaticRef, Zeroed,
         sync::{AtomicU64, Ordering},
         unwind,
     },
@@ -16,32 +16,22 @@ const FRAMES: usize = 192;
 /// The most traces that wait to be named. Further ones are not taken.
 const MOST_WAITING: u32 = 64;
 
-/// The stack of a task that waits to be named.
+/// Return addresses, innermost first.
 #[derive(Debug)]
 struct Trace {
     /// The id of the record; 0: no trace, or one that is being written.
     id: AtomicU64,
     tokio_id: AtomicU64,
-    /// Made when the trace is first used.
-    stack: StaticRef<Stack>,
+    frames: [AtomicUsize; FRAMES],
+    /// The functions that the calls name; 0: none.
+    callees: [AtomicUsize; FRAMES],
     /// The type of the task, once its cell was read.
     kind: StaticRef<CellType>,
     links: Links,
 }
 
-// SAFETY: atomics and `StaticRef`s, valid when zeroed.
+// SAFETY: atomics and a `StaticRef`, valid when zeroed.
 unsafe impl Zeroed for Trace {}
-
-/// Return addresses, innermost first.
-#[derive(Debug)]
-struct Stack {
-    frames: [AtomicUsize; FRAMES],
-    /// The functions that the calls name; 0: none.
-    callees: [AtomicUsize; FRAMES],
-}
-
-// SAFETY: atomics, valid when zeroed.
-unsafe impl Zeroed for Stack {}
 
 impl HasLinks for Trace {
     fn links(&self) -> &Links {
@@ -56,14 +46,13 @@ static TRACES: Slab<Trace> = Slab::new();
 #[inline(never)]
 pub(crate) fn take(tokio_id: u64, id: u64) {
     let Some(trace) = TRACES.take_up_to(MOST_WAITING) else { return };
-    let Some(stack) = trace.stack() else { return TRACES.put(trace) };
-    let count = unwind::frames(&stack.frames);
-    for (frame, callee) in stack.frames.iter().zip(&stack.callees).take(count) {
+    let count = unwind::frames(&trace.frames);
+    for (frame, callee) in trace.frames.iter().zip(&trace.callees).take(count) {
         // SAFETY: this thread has just found the address on its stack.
         let function = unsafe { unwind::direct_callee(frame.load(Ordering::Relaxed)) };
         callee.store(function, Ordering::Relaxed);
     }
-    if let Some(end) = stack.frames.get(count) {
+    if let Some(end) = trace.frames.get(count) {
         end.store(0, Ordering::Relaxed);
     }
     trace.kind.clear();
@@ -81,23 +70,7 @@ pub(crate) struct Call {
 }
 
 impl Trace {
-    /// Its stack, which this thread may write; `None` if there is no memory for it.
-    fn stack(&self) -> Option<&'static Stack> {
-        self.stack.get().or_else(|| {
-            let new = arena::keep_pages::<Stack>()?;
-            self.stack.set(new);
-            Some(new)
-        })
-    }
-
     /// The calls on the stack, innermost first.
-    fn calls(&self) -> impl Iterator<Item = Call> {
-        let stack = self.stack.get();
-        stack.into_iter().flat_map(Stack::calls)
-    }
-}
-
-impl Stack {
     fn calls(&self) -> impl Iterator<Item = Call> {
         let frames = self.frames.iter().map(|frame| frame.load(Ordering::Relaxed));
         let callees = self.callees.iter().map(|callee| callee.load(Ordering::Relaxed));
