@@ -52,12 +52,12 @@ pub(crate) mod start_bits;
 pub(crate) mod sync;
 pub(crate) mod this_thread;
 pub(crate) mod tsc;
-mod zeroes;
 #[allow(dead_code, reason = "the rooms above use it with some features alone")]
 pub(crate) mod unwind;
 #[cfg(all(target_os = "linux", target_env = "gnu", not(miri), feature = "enabled"))]
 #[cfg(not(target_arch = "arm"))]
 mod unwinder;
+mod zeroes;
 
 pub(crate) use append_list::AppendList;
 pub(crate) use arena::{Arena, Zeroed};
