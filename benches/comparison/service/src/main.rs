@@ -1,6 +1,7 @@
 //! A web service: orders as JSON, an echo of bodies, pages from a cache. Without memscope, with
 //! memscope linked, with each handler `#[tracked]`, with `TrackLayer` around them, or with another
 //! tool, as the features say.
+#![allow(clippy::unused_async, reason = "handlers are async functions")]
 
 use std::{
     collections::{HashMap, VecDeque},

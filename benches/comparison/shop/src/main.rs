@@ -1,6 +1,7 @@
-//! A web service as they mostly are: orders in SQLite, read and changed as JSON, exported as a
+//! A web service as they mostly are: orders in a database, read and changed as JSON, exported as a
 //! stream, and asked for over websockets. Without memscope, with memscope linked, with each handler
 //! `#[tracked]`, or with `TrackLayer` around them, as the features say.
+#![allow(clippy::unused_async, reason = "handlers are async functions")]
 
 use std::{env, error::Error, fs, process};
 
@@ -44,6 +45,7 @@ struct Change {
 }
 
 /// An error of the database.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
 fn failed(error: sqlx::Error) -> (StatusCode, String) {
     (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }

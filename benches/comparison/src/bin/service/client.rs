@@ -109,7 +109,7 @@ impl Connection {
                        upgrade: websocket\r\nsec-websocket-version: 13\r\n\
                        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         self.stream.write_all(request.as_bytes()).await?;
-        self.read(head_length).await?;
+        self.read(|read| Ok(head_length(read))).await?;
         while let Some(number) = work.take() {
             let message = Kind::message(number);
             let start = Instant::now();
@@ -144,7 +144,7 @@ impl Connection {
 
 /// How long an answer is, head and body, once that is known.
 fn answer_length(answer: &[u8]) -> io::Result<Option<usize>> {
-    let Some(head) = head_length(answer)? else { return Ok(None) };
+    let Some(head) = head_length(answer) else { return Ok(None) };
     let text = str::from_utf8(&answer[..head]).unwrap_or_default();
     let mut lines = text.split("\r\n");
     if !lines.next().is_some_and(|line| line.starts_with("HTTP/1.1 200")) {
@@ -159,19 +159,19 @@ fn answer_length(answer: &[u8]) -> io::Result<Option<usize>> {
 }
 
 /// How long the head of an answer is, once it is there.
-fn head_length(answer: &[u8]) -> io::Result<Option<usize>> {
-    Ok(answer.windows(4).position(|four| four == b"\r\n\r\n").map(|head| head + 4))
+fn head_length(answer: &[u8]) -> Option<usize> {
+    answer.windows(4).position(|four| four == b"\r\n\r\n").map(|head| head + 4)
 }
 
 /// How long a frame of a websocket is, head and body, once that is known.
 fn frame_length(frame: &[u8]) -> Option<usize> {
     match *frame {
-        [_, 127, a, b, c, d, e, f, g, h, ..] => {
-            let body = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        [_, 127, ref length @ ..] => {
+            let body = u64::from_be_bytes(*length.first_chunk()?);
             usize::try_from(body).ok()?.checked_add(10)
         }
         [_, 126, high, low, ..] => Some(4 + usize::from(u16::from_be_bytes([high, low]))),
-        [_, length @ 0..126, ..] => Some(2 + usize::from(length)),
+        [_, length @ 0..=125, ..] => Some(2 + usize::from(length)),
         _ => None,
     }
 }

@@ -14,12 +14,14 @@ pub(crate) struct Service {
     pub(crate) settings: &'static [(&'static str, &'static str)],
     /// Whether snapshots are taken of it while it warms up.
     pub(crate) is_looked_at: bool,
+    /// Whether its instructions are counted.
+    pub(crate) is_counted: bool,
     /// The row that it is compared with: the same allocator without a tool.
     pub(crate) base: usize,
 }
 
 const fn service(name: &'static str, knows: &'static str, features: &'static str) -> Service {
-    Service { name, knows, features, settings: &[], is_looked_at: false, base: 0 }
+    Service { name, knows, features, settings: &[], is_looked_at: false, is_counted: true, base: 0 }
 }
 
 const NOTHING: &str = "nothing";
@@ -60,7 +62,8 @@ const WEB: [Service; 15] = [
     alone(service("hotpath-alloc linked", "allocated by each thread", "hotpath")),
     alone(service("hotpath-alloc, handlers measured", "allocated by each handler", "measured")),
     service("tracking-allocator", "live bytes of each group", "tracking-allocator"),
-    service("dhat", "live bytes of each stack", "dhat"),
+    // Valgrind takes a quarter of an hour for it.
+    Service { is_counted: false, ..service("dhat", "live bytes of each stack", "dhat") },
     JEMALLOC,
     Service {
         base: JEMALLOC_AT,

@@ -99,13 +99,12 @@ fn measure(kind: Kind, options: &Options, machine: &str) -> Result<String, Box<d
     let mut instructions = Vec::new();
     if options.counts_instructions {
         for (service, program) in services.iter().zip(&programs) {
-            // Valgrind takes a quarter of an hour for dhat.
-            if service.features == "dhat" {
-                instructions.push(f64::NAN);
+            if !service.is_counted {
+                instructions.push(None);
                 continue;
             }
             eprintln!("{}: instructions, {}", kind.name(), service.name);
-            instructions.push(rounds::instructions(program, kind, options.is_quick)?);
+            instructions.push(Some(rounds::instructions(program, kind, options.is_quick)?));
         }
     }
     let mut text = format!(

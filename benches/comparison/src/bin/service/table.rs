@@ -6,8 +6,12 @@ use comparison::statistics::{Quartiles, median_interval};
 
 use crate::{contender::Service, rounds::Round};
 
-/// The table. `instructions` of each service, or none.
-pub(crate) fn of(services: &[Service], rounds: &[Vec<Round>], instructions: &[f64]) -> String {
+/// The table. `instructions` of each service, `None` where they are not counted; empty if none are.
+pub(crate) fn of(
+    services: &[Service],
+    rounds: &[Vec<Round>],
+    instructions: &[Option<f64>],
+) -> String {
     let mut heads = vec![
         "service",
         "knows of memory",
@@ -44,12 +48,12 @@ pub(crate) fn of(services: &[Service], rounds: &[Vec<Round>], instructions: &[f6
             figures(|round| round.resident_bytes / f64::from(1 << 20)),
             ratios(|round| round.resident_bytes),
         );
-        if let (Some(count), Some(bare)) = (instructions.get(index), instructions.get(*base)) {
-            if count.is_nan() {
-                text.push_str(" not counted | – |");
-            } else {
+        match (instructions.get(index), instructions.get(*base)) {
+            (Some(Some(count)), Some(Some(bare))) => {
                 let _ = write!(text, " {count:.0} | {:+.0}, {:.4} |", count - bare, count / bare);
             }
+            (Some(_), _) => text.push_str(" not counted | – |"),
+            (None, _) => {}
         }
         text.push('\n');
     }
