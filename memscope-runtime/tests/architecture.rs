@@ -101,6 +101,7 @@ const UNSAFE: &[&str] = &[
     "primitives/loaded.rs",
     "primitives/page_map.rs",
     "primitives/privileged.rs",
+    "primitives/radix_tree.rs",
     "primitives/reserve.rs",
     "primitives/stack_room.rs",
     "primitives/start_bits.rs",

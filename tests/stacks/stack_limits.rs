@@ -12,7 +12,8 @@ use crate::ALLOCATOR;
 
 /// All that memscope holds, except for the table that grows with the program's addresses.
 fn own_bytes(snapshot: &MemorySnapshot) -> u64 {
-    snapshot.tool().own_bytes - snapshot.tool().owner_table_bytes
+    let tool = snapshot.tool();
+    tool.own_bytes - tool.owner_table_bytes - tool.history_bytes
 }
 
 #[inline(never)]

@@ -284,10 +284,12 @@ pub fn conserved<A>(allocator: &Independent<A>) -> MemorySnapshot {
 }
 
 /// What memscope itself holds for tasks, sites, variables and events. So without the table that
-/// grows with the program's addresses, and without stacks, which are sampled, and their names.
+/// grows with the program's addresses, without stacks, which are sampled, and their names, and
+/// without the history, which is full after a while.
 pub fn record_bytes(snapshot: &MemorySnapshot) -> u64 {
     let tool = snapshot.tool();
-    tool.own_bytes - tool.owner_table_bytes - tool.stack_bytes - tool.name_bytes
+    let grows_otherwise = tool.owner_table_bytes + tool.history_bytes;
+    tool.own_bytes - grows_otherwise - tool.stack_bytes - tool.name_bytes
 }
 
 /// [`record_bytes`], once three rounds in a row leave them as they are: the names of types that are

@@ -18,7 +18,7 @@ use crate::{
     config,
     model::Extent,
     primitives::{
-        DualRefcount, Guard, Lock, Magazine, Slab, SlabItem, StaticRef, Zeroed, clock, fork_lock,
+        DualRefcount, Guard, Lock, Magazine, Slab, SlabItem, StaticRef, Zeroed, clock,
         sync::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -91,7 +91,7 @@ thread_local! {
 
 /// Held while a thread changes the word of a block that has names, or the account of these names. A
 /// thread that frees or reallocates the block need not hold it: no other thread has the block then.
-static NAMED: Lock<()> = Lock::new((), fork_lock::as_it_is);
+static NAMED: Lock<()> = Lock::new(());
 
 fn rename_named() -> Guard<'static, ()> {
     NAMED.lock()

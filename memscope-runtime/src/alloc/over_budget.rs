@@ -11,7 +11,7 @@ use crate::{
     accounting::{Account, Record, budget, variable},
     config,
     model::{Holder, OverBudget, TaskId, human::cell},
-    primitives::{Lock, clock, order},
+    primitives::{Lock, Renew, clock, order},
 };
 
 /// How many tasks above their budgets are kept, the newest ones.
@@ -42,7 +42,13 @@ impl Notes {
     };
 }
 
-static NOTES: Lock<Notes> = Lock::new(Notes::NONE, |notes| notes.count = 0);
+static NOTES: Lock<Notes> = Lock::new(Notes::NONE);
+
+impl Renew for Notes {
+    fn renew(&mut self) {
+        self.count = 0;
+    }
+}
 
 /// The tasks that were above their budgets, the newest first, and how many there were.
 pub(crate) fn notes() -> (Vec<Note>, u64) {

@@ -3,7 +3,7 @@
 use super::Builder;
 use crate::{
     model::{AllocatorUsage, Error, Limit, OverBudget, Pressure},
-    primitives::Lock,
+    primitives::{Lock, Renew},
 };
 
 /// The most shares of the limit at which reports are written.
@@ -60,6 +60,12 @@ pub(super) struct MemorySettings {
     on_over_budget: Option<fn(&OverBudget)>,
 }
 
+impl Renew for MemorySettings {
+    fn renew(&mut self) {
+        *self = Self::DEFAULT;
+    }
+}
+
 impl MemorySettings {
     pub(super) const DEFAULT: Self = Self {
         limit: Limit::Cgroup,
@@ -81,8 +87,7 @@ impl MemorySettings {
     }
 }
 
-static SETTINGS: Lock<MemorySettings> =
-    Lock::new(MemorySettings::DEFAULT, |half| *half = MemorySettings::DEFAULT);
+static SETTINGS: Lock<MemorySettings> = Lock::new(MemorySettings::DEFAULT);
 
 impl Builder {
     /// Which limit of memory the process has (default: that of its control group, or its own

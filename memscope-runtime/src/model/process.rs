@@ -63,13 +63,15 @@ pub struct ToolUsage {
     /// Memory of memscope's records, sites and history. It is not part of [`ProcessMemory`]. The
     /// owner words in front of the blocks (8 bytes each) are in neither.
     pub own_bytes: u64,
-    /// Of `own_bytes`, the table of the owners of blocks of 4 KiB and more. It takes 64 KiB for
-    /// each 16 MiB of addresses at which the program ever had such a block, whatever its tasks do.
+    /// Of `own_bytes`, the table of the owners of blocks of 4 KiB and more. It grows with the
+    /// addresses at which the program ever had such a block, whatever its tasks do: by 64 KiB at
+    /// most for each 16 MiB. On Linux only its pages that are in memory count.
     #[serde(default)]
     pub owner_table_bytes: u64,
     /// Of `own_bytes`, the table of where blocks begin, if
-    /// [`Builder::holders`](crate::Builder::holders) is on. It takes 128 KiB for each 16 MiB of
-    /// addresses at which the program ever had a block below 4 KiB.
+    /// [`Builder::holders`](crate::Builder::holders) is on. It grows with the addresses at which
+    /// the program ever had a block below 4 KiB: by 128 KiB at most for each 16 MiB. On Linux only
+    /// its pages that are in memory count.
     #[serde(default)]
     pub holder_table_bytes: u64,
     /// Blocks that are in no heap graph, because there was no memory for that table.
@@ -79,6 +81,9 @@ pub struct ToolUsage {
     /// limit, as the program allocates at new places.
     #[serde(default)]
     pub stack_bytes: u64,
+    /// Of `own_bytes`, the samples of the timeline and the last events, at most 520 KiB.
+    #[serde(default)]
+    pub history_bytes: u64,
     /// Of `own_bytes`, names of functions, at most 256 KiB, and what else is known of calls: their
     /// libraries, and functions that were inlined there.
     #[serde(default)]

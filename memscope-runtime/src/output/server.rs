@@ -5,7 +5,7 @@
 //! (register) before `main`. The first task, the second thread or `init` then starts a thread that
 //! calls it.
 
-use std::{ffi::CStr, fmt, io, mem};
+use std::{ffi::CStr, fmt, io};
 
 use crate::{
     alloc::{self, Background, current::exempt, own_threads},
@@ -110,8 +110,7 @@ pub fn warn(line: fmt::Arguments<'_>) {
 type Work = Box<dyn FnOnce() + Send>;
 
 /// The work of threads that have not begun, by number.
-static WORK: Lock<Vec<(u32, Work)>> =
-    Lock::new(Vec::new(), |half_written| mem::forget(mem::take(half_written)));
+static WORK: Lock<Vec<(u32, Work)>> = Lock::new(Vec::new());
 
 /// Runs `work` on a new thread that is memscope's own: all its memory is memscope's, and it takes
 /// no signal of the program's. Must be called inside [`own`].

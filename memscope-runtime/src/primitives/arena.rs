@@ -9,7 +9,7 @@ use std::{
 use super::{
     atomic_ref::StaticRef,
     sync::{AtomicU32, AtomicU64, Ordering},
-    zeroes::Zeroes,
+    zeroes::{self, Zeroes},
 };
 
 /// Types for which all-zero bytes are a valid value that threads may share.
@@ -201,26 +201,21 @@ pub(crate) fn keep_pages<T: Zeroed>() -> Option<&'static T> {
 }
 
 /// Returns the value in `place`. If the cell is empty, fills it with a zeroed value, as
-/// [`keep_pages`] does, and adds its size to `bytes`. Returns `None` if the system has no memory.
+/// [`keep_pages`] does, and does not count it in [`bytes`]. Returns `None` if the system has no
+/// memory.
 #[inline]
-pub(crate) fn get_or_keep_pages<T: Zeroed>(
-    place: &StaticRef<T>,
-    bytes: &AtomicU64,
-) -> Option<&'static T> {
-    place.get().or_else(|| fill(place, bytes))
+pub(crate) fn get_or_keep_pages<T: Zeroed>(place: &StaticRef<T>) -> Option<&'static T> {
+    place.get().or_else(|| fill(place))
 }
 
 /// [`get_or_keep_pages`] where the cell was empty.
 #[cold]
 #[inline(never)]
-fn fill<T: Zeroed>(place: &StaticRef<T>, bytes: &AtomicU64) -> Option<&'static T> {
+fn fill<T: Zeroed>(place: &StaticRef<T>) -> Option<&'static T> {
     let zeroes = Zeroes::map(Layout::new::<T>())?;
     let new = at(zeroes.start.cast(), 0);
     match place.set_if_none(new) {
-        Ok(()) => {
-            bytes.fetch_add(zeroes.bytes(), Ordering::Relaxed);
-            Some(new)
-        }
+        Ok(()) => Some(new),
         Err(theirs) => {
             // SAFETY: another thread filled the cell first, so no other thread has seen this
             // memory.
@@ -228,6 +223,11 @@ fn fill<T: Zeroed>(place: &StaticRef<T>, bytes: &AtomicU64) -> Option<&'static T
             Some(theirs)
         }
     }
+}
+
+/// How many bytes of a value that [`get_or_keep_pages`] made are in memory.
+pub(crate) fn resident_bytes<T: Zeroed>(value: &'static T) -> u64 {
+    zeroes::resident_bytes(ptr::from_ref(value).cast(), size_of::<T>())
 }
 
 /// Keeps a string for ever, outside the program's allocator. Returns `None` if the system has no

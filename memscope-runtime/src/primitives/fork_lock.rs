@@ -9,7 +9,7 @@ use std::{
     cell::{Cell, UnsafeCell},
     fmt,
     marker::PhantomData,
-    mem::{ManuallyDrop, MaybeUninit},
+    mem::{self, ManuallyDrop, MaybeUninit},
     ops::{Deref, DerefMut},
     panic::{RefUnwindSafe, UnwindSafe},
     thread,
@@ -25,13 +25,30 @@ use super::{
 ///
 /// A waiting thread yields or sleeps shortly, and does not wait in the system. The guarded value is
 /// needed seldom and held briefly, and a child inherits no list of waiting threads.
+// PERF: a lock of a value that is all zeroes is all zeroes. So a static one takes no room in the
+// program's file, and no page of memory before it is used.
 pub(crate) struct Lock<T: 'static> {
     /// The [`generation`](fork::generation) of the process that took the lock, + 1; 0 if it is
     /// free.
     holder: AtomicU32,
-    /// Renews a value that is half written. It must neither read nor drop what is there.
-    renew: fn(&mut T),
     value: UnsafeCell<ManuallyDrop<T>>,
+}
+
+/// A value that a thread may leave half written when the process forks.
+pub(crate) trait Renew {
+    /// Makes the value anew. It must neither read nor drop what is there. It does nothing if the
+    /// value is never half written.
+    fn renew(&mut self);
+}
+
+impl Renew for () {
+    fn renew(&mut self) {}
+}
+
+impl<T> Renew for Vec<T> {
+    fn renew(&mut self) {
+        mem::forget(mem::take(self));
+    }
 }
 
 // SAFETY: only a guard gives access to the value, and there is one guard at a time. `holder` goes
@@ -63,10 +80,12 @@ pub(crate) fn survives_holding() -> bool {
 }
 
 impl<T> Lock<T> {
-    pub(crate) const fn new(value: T, renew: fn(&mut T)) -> Self {
-        Self { holder: AtomicU32::new(0), renew, value: UnsafeCell::new(ManuallyDrop::new(value)) }
+    pub(crate) const fn new(value: T) -> Self {
+        Self { holder: AtomicU32::new(0), value: UnsafeCell::new(ManuallyDrop::new(value)) }
     }
+}
 
+impl<T: Renew> Lock<T> {
     /// Waits as long as another thread of this process holds the lock.
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         let mut attempt = 0;
@@ -117,7 +136,7 @@ impl<T> Lock<T> {
             return None;
         }
         let mut guard = self.guard();
-        (self.renew)(&mut guard);
+        guard.renew();
         Some(guard)
     }
 }
@@ -184,9 +203,6 @@ impl<T> fmt::Debug for Lock<T> {
 impl<T> UnwindSafe for Lock<T> {}
 impl<T> RefUnwindSafe for Lock<T> {}
 
-/// For a value that is never half written, or is not read again if it was.
-pub(crate) fn as_it_is<T>(_: &mut T) {}
-
 /// A cell that is initialised once, by the first thread that needs the value.
 ///
 /// If a process forks while another thread initialises the cell, the child initialises it again.
@@ -203,7 +219,7 @@ impl<T> Once<T> {
     pub(crate) const fn new() -> Self {
         Self {
             is_made: AtomicU8::new(0),
-            making: Lock::new((), as_it_is),
+            making: Lock::new(()),
             value: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
@@ -281,17 +297,25 @@ mod tests {
 
     use super::*;
 
+    struct Anew(u32);
+
+    impl Renew for Anew {
+        fn renew(&mut self) {
+            self.0 = 0;
+        }
+    }
+
     #[test]
     fn a_panic_releases_the_lock_and_leaves_it_of_use() {
-        static LOCK: Lock<u32> = Lock::new(1, |value| *value = 0);
+        static LOCK: Lock<Anew> = Lock::new(Anew(1));
         let panicked = catch_unwind(|| {
             let mut guard = LOCK.lock();
-            *guard = 2;
+            guard.0 = 2;
             assert!(LOCK.try_lock().is_none(), "held");
             std::panic::resume_unwind(Box::new(()));
         });
         assert!(panicked.is_err());
-        assert_eq!(LOCK.try_lock().map(|guard| *guard), Some(2), "released, and not made anew");
+        assert_eq!(LOCK.try_lock().map(|guard| guard.0), Some(2), "released, and not made anew");
         assert_eq!(HELD.get(), 0);
     }
 

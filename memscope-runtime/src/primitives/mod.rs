@@ -43,6 +43,7 @@ pub(crate) mod page_map;
 pub(crate) mod pending_starts;
 pub(crate) mod poisson;
 pub(crate) mod privileged;
+mod radix_tree;
 pub(crate) mod reserve;
 pub(crate) mod seqlock;
 pub(crate) mod slab;
@@ -63,7 +64,7 @@ pub(crate) use append_list::AppendList;
 pub(crate) use arena::{Arena, Zeroed};
 pub(crate) use atomic_ref::{FREE_BITS, ShiftedRef, StaticRef};
 pub(crate) use dual_refcount::DualRefcount;
-pub(crate) use fork_lock::{Guard, Lock, Once};
+pub(crate) use fork_lock::{Guard, Lock, Once, Renew};
 pub(crate) use free_list::FreeList;
 #[cfg(feature = "tokio")]
 pub(crate) use hazard::{BUSY, GuardedSlot, HazardSlot};

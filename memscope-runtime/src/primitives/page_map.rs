@@ -8,8 +8,9 @@
 //! block's memory is freed.
 
 use super::{
-    arena::{self, Zeroed},
-    atomic_ref::{FREE_BITS, StaticRef},
+    arena::Zeroed,
+    atomic_ref::FREE_BITS,
+    radix_tree::{BITS, RadixTree, WIDTH},
     sync::{AtomicU64, Ordering},
 };
 
@@ -17,10 +18,6 @@ use super::{
 pub(crate) const PAGE: usize = 1 << PAGE_BITS;
 
 const PAGE_BITS: u32 = 12;
-/// Bits of the page number that each level of the tree uses.
-const BITS: u32 = 12;
-const WIDTH: usize = 1 << BITS;
-
 /// Of the size of a marked block: its highest bit. No block is so large.
 #[cfg(feature = "tokio")]
 const MARKED: u64 = 1 << 63;
@@ -126,48 +123,35 @@ fn start(block: *const u8) -> u64 {
 #[derive(Debug)]
 struct Leaf([Slot; WIDTH]);
 
-/// The leaves of 64 GiB of addresses.
-#[derive(Debug)]
-struct Branch([StaticRef<Leaf>; WIDTH]);
-
 // SAFETY: atomic integers are valid when zeroed and need no drop.
 unsafe impl Zeroed for Leaf {}
 
-// SAFETY: null pointers are valid `StaticRef`s, which need no drop.
-unsafe impl Zeroed for Branch {}
+static TREE: RadixTree<Leaf> = RadixTree::new();
 
-static ROOT: [StaticRef<Branch>; WIDTH] = [const { StaticRef::none() }; WIDTH];
-
-/// Bytes of branches and leaves: a 256th of the addresses at which such blocks ever began.
-static BYTES: AtomicU64 = AtomicU64::new(0);
-
-/// The memory of the tree.
+/// The memory of the tree: at most a 256th of the addresses at which such blocks ever began, as far
+/// as it was written.
 pub(crate) fn bytes() -> u64 {
-    size_of_val(&ROOT) as u64 + BYTES.load(Ordering::Relaxed)
+    TREE.resident_bytes()
 }
 
 /// The slot of the block that begins here; `None` if it has none.
 #[inline]
 pub(crate) fn slot(block: *const u8) -> Option<&'static Slot> {
-    let [root, branch, leaf] = path(block)?;
-    let slot = &ROOT[root].get()?.0[branch].get()?.0[leaf];
+    let (upper, place) = path(block)?;
+    let slot = &TREE.get(upper)?.0[place];
     slot.is_of(block).then_some(slot)
 }
 
 /// Calls `each` with every block that has a slot, in the order of their addresses. Takes no memory.
 #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
 pub(crate) fn for_each(mut each: impl FnMut(usize, &'static Slot)) {
-    for (root, branches) in ROOT.iter().enumerate() {
-        let Some(branches) = branches.get() else { continue };
-        for (branch, leaf) in branches.0.iter().enumerate() {
-            let Some(leaf) = leaf.get() else { continue };
-            for (place, slot) in leaf.0.iter().enumerate() {
-                let word = slot.word.load(Ordering::Relaxed);
-                if word != 0 {
-                    let page = (root << BITS | branch) << BITS | place;
-                    let offset = (word % (1 << FREE_BITS)) as usize;
-                    each((page << PAGE_BITS) + offset, slot);
-                }
+    for (number, leaf) in TREE.leaves() {
+        for (place, slot) in leaf.0.iter().enumerate() {
+            let word = slot.word.load(Ordering::Relaxed);
+            if word != 0 {
+                let page = number << BITS | place;
+                let offset = (word % (1 << FREE_BITS)) as usize;
+                each((page << PAGE_BITS) + offset, slot);
             }
         }
     }
@@ -176,10 +160,8 @@ pub(crate) fn for_each(mut each: impl FnMut(usize, &'static Slot)) {
 /// Makes the slot of a new block. Returns `None` if the system has no memory.
 #[inline]
 pub(crate) fn make_slot(block: *const u8) -> Option<&'static Slot> {
-    let [root, branch, leaf] = path(block)?;
-    let branches = arena::get_or_keep_pages(&ROOT[root], &BYTES)?;
-    let leaves = arena::get_or_keep_pages(&branches.0[branch], &BYTES)?;
-    Some(&leaves.0[leaf])
+    let (upper, place) = path(block)?;
+    Some(&TREE.get_or_make(upper)?.0[place])
 }
 
 /// Blocks without a slot, for lack of memory.
@@ -195,16 +177,17 @@ pub(crate) fn slots_refused() -> u64 {
     REFUSED.load(Ordering::Relaxed)
 }
 
-/// The index of an address in each level of the tree, the root's first.
+/// The indices of an address in the two upper levels of the tree, the root's first, and its place
+/// in the leaf.
 ///
 /// Returns `None` above 2^48: no system hands out such addresses unless a program asks for them.
 /// The highest byte is ignored, as it may be a tag.
 #[inline]
-fn path(block: *const u8) -> Option<[usize; 3]> {
+fn path(block: *const u8) -> Option<([usize; 2], usize)> {
     let page = (block.addr() as u64 & (u64::MAX >> 8)) >> PAGE_BITS;
     let place = |level: u32| (page >> (level * BITS)) as usize;
     let root = place(2);
-    (root < WIDTH).then(|| [root, place(1) % WIDTH, place(0) % WIDTH])
+    (root < WIDTH).then(|| ([root, place(1) % WIDTH], place(0) % WIDTH))
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@
 //! Blocks of a page and more are not listed: the page map finds them.
 
 use super::{
-    arena::{self, Zeroed},
-    atomic_ref::StaticRef,
+    arena::Zeroed,
+    radix_tree::{BITS, RadixTree, WIDTH},
     sync::{AtomicU8, AtomicU64, Ordering},
 };
 
@@ -22,29 +22,16 @@ const GRAIN_BITS: u32 = 4;
 const WORD_BITS: u32 = GRAIN_BITS + u64::BITS.trailing_zeros();
 /// Addresses of one leaf: 16 MiB.
 const LEAF_BITS: u32 = 24;
-/// Bits of the address that each level above the leaves uses.
-const BITS: u32 = 12;
-const WIDTH: usize = 1 << BITS;
 const WORDS: usize = 1 << (LEAF_BITS - WORD_BITS);
 
 /// The bits of 16 MiB of addresses.
 #[derive(Debug)]
 struct Leaf([AtomicU64; WORDS]);
 
-/// The leaves of 64 GiB of addresses.
-#[derive(Debug)]
-struct Branch([StaticRef<Leaf>; WIDTH]);
-
 // SAFETY: atomic integers are valid when zeroed and need no drop.
 unsafe impl Zeroed for Leaf {}
 
-// SAFETY: null pointers are valid `StaticRef`s, which need no drop.
-unsafe impl Zeroed for Branch {}
-
-static ROOT: [StaticRef<Branch>; WIDTH] = [const { StaticRef::none() }; WIDTH];
-
-/// Bytes of branches and leaves: a 128th of the addresses at which such blocks ever began.
-static BYTES: AtomicU64 = AtomicU64::new(0);
+static TREE: RadixTree<Leaf> = RadixTree::new();
 
 /// Whether new blocks are listed.
 static IS_ON: AtomicU8 = AtomicU8::new(0);
@@ -63,9 +50,10 @@ pub(crate) fn turn(on: bool) {
     IS_ON.store(u8::from(on), Ordering::Relaxed);
 }
 
-/// The memory of the tree.
+/// The memory of the tree: at most a 128th of the addresses at which such blocks ever began, as far
+/// as it was written.
 pub(crate) fn bytes() -> u64 {
-    BYTES.load(Ordering::Relaxed)
+    TREE.resident_bytes()
 }
 
 /// The number of blocks that could not be listed.
@@ -95,12 +83,7 @@ pub(crate) fn set(place: *const u8) -> bool {
 #[cold]
 #[inline(never)]
 fn make_and_set(place: *const u8) -> bool {
-    let made = || {
-        let [root, branch] = path(place.addr() as u64)?;
-        let branches = arena::get_or_keep_pages(&ROOT[root], &BYTES)?;
-        arena::get_or_keep_pages(&branches.0[branch], &BYTES)
-    };
-    if made().is_some() {
+    if path(place.addr() as u64).and_then(|path| TREE.get_or_make(path)).is_some() {
         return set(place);
     }
     REFUSED.fetch_add(1, Ordering::Relaxed);
@@ -109,8 +92,7 @@ fn make_and_set(place: *const u8) -> bool {
 
 #[inline]
 fn leaf(address: u64) -> Option<&'static Leaf> {
-    let [root, branch] = path(address)?;
-    ROOT[root].get()?.0[branch].get()
+    TREE.get(path(address)?)
 }
 
 /// The index of an address in the two upper levels; `None` above 2^48.
@@ -126,12 +108,12 @@ fn path(address: u64) -> Option<[usize; 2]> {
 pub(crate) fn for_each(start: usize, end: usize, mut each: impl FnMut(usize)) {
     let mut at = start as u64 & !((1 << WORD_BITS) - 1);
     while at < end as u64 {
-        let Some([root, _]) = path(at) else { return };
-        let Some(branches) = ROOT[root].get() else {
+        let Some(path @ [root, _]) = path(at) else { return };
+        if !TREE.has_branch(root) {
             at = next(at, LEAF_BITS + BITS);
             continue;
-        };
-        let Some(leaf) = branches.0[(at >> LEAF_BITS) as usize % WIDTH].get() else {
+        }
+        let Some(leaf) = TREE.get(path) else {
             at = next(at, LEAF_BITS);
             continue;
         };

@@ -97,9 +97,58 @@ impl Zeroes {
     }
 }
 
+/// How many bytes of these fresh pages the system holds in memory: those that were written, or at
+/// least read. All of them if it does not say.
+#[cfg(all(target_os = "linux", feature = "enabled", not(miri)))]
+pub(super) fn resident_bytes(start: *const u8, bytes: usize) -> u64 {
+    const AT_ONCE: usize = 64;
+    // SAFETY: asks for a number.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
+    if page == 0 || !start.addr().is_multiple_of(page) {
+        return bytes as u64;
+    }
+    let mut resident = 0;
+    for at in (0..bytes).step_by(AT_ONCE * page) {
+        let part = (bytes - at).min(AT_ONCE * page);
+        let mut pages = [0; AT_ONCE];
+        let begin = start.wrapping_add(at).cast_mut().cast();
+        // SAFETY: it writes a byte for each page of the part: at most as many as there are.
+        let said = unsafe { libc::mincore(begin, part, pages.as_mut_ptr()) };
+        resident += match said {
+            0 => pages.iter().filter(|page| **page & 1 != 0).count() * page,
+            _ => part,
+        };
+    }
+    resident.min(bytes) as u64
+}
+
+/// All of these pages: the system does not say which it holds in memory.
+#[cfg(not(all(target_os = "linux", feature = "enabled", not(miri))))]
+pub(super) fn resident_bytes(_: *const u8, bytes: usize) -> u64 {
+    bytes as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(all(target_os = "linux", feature = "enabled", not(miri)))]
+    #[test]
+    fn pages_count_once_they_are_written() {
+        let layout = Layout::from_size_align(1 << 20, 64).expect("a layout");
+        let zeroes = Zeroes::map(layout).expect("memory");
+        assert_eq!(resident_bytes(zeroes.start, 1 << 20), 0);
+        for (at, expected) in [(0, 1), (100, 1), (0x1_0000, 2), (0xf_ffff, 3), (0x5_0000, 4)] {
+            // SAFETY: inside of the mapping.
+            let byte = unsafe { zeroes.start.add(at) };
+            // SAFETY: this thread alone uses it.
+            unsafe { byte.write(1) };
+            assert_eq!(resident_bytes(zeroes.start, 1 << 20), expected * 4096);
+        }
+        assert_eq!(resident_bytes(zeroes.start.wrapping_add(8), 4096), 4096, "not whole pages");
+        // SAFETY: this thread alone used it.
+        unsafe { zeroes.give_back() };
+    }
 
     #[test]
     fn fresh_pages_are_zeroed_and_go_back() {

@@ -12,6 +12,7 @@ mod small_file;
 mod usage;
 
 use std::{
+    mem,
     path::Path,
     time::{Duration, Instant},
 };
@@ -19,7 +20,7 @@ use std::{
 use crate::{
     config,
     model::{Limit, LimitSource, Resident},
-    primitives::Lock,
+    primitives::{Lock, Renew},
 };
 use cgroup::Group;
 use figures::{Rlimits, Statm};
@@ -46,13 +47,19 @@ impl Usage {
 
 /// The limits of the process as they were found last. A process may be moved, and limits change: so
 /// they are read anew once in a while.
-static LIMITS: Lock<Limits> = Lock::new(Limits::NONE, |limits| *limits = Limits::NONE);
+static LIMITS: Lock<Limits> = Lock::new(Limits::NONE);
 
 #[derive(Debug)]
 struct Limits {
     group: Option<Group>,
     process: Rlimits,
     read: Option<Instant>,
+}
+
+impl Renew for Limits {
+    fn renew(&mut self) {
+        mem::forget(mem::replace(self, Self::NONE));
+    }
 }
 
 impl Limits {

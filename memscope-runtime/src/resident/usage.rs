@@ -1,12 +1,15 @@
 //! What the program's allocator has taken from the system and keeps.
 
-use std::time::{Duration, Instant};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 use crate::{
     config,
     model::{AllocatorKind, AllocatorUsage},
     primitives::{
-        Lock,
+        Lock, Renew,
         sync::{AtomicU8, Ordering},
     },
 };
@@ -21,7 +24,7 @@ pub(crate) enum Asked {
 }
 
 /// The last answer, and when it came.
-static LAST: Lock<Last> = Lock::new(Last::NONE, |last| *last = Last::NONE);
+static LAST: Lock<Last> = Lock::new(Last::NONE);
 
 /// What an allocator has told.
 pub(super) type Told = (AllocatorKind, AllocatorUsage);
@@ -33,6 +36,12 @@ struct Last {
     live_bytes: Option<u64>,
     /// When it was asked, and how long that took.
     asked: Option<(Instant, Duration)>,
+}
+
+impl Renew for Last {
+    fn renew(&mut self) {
+        mem::forget(mem::replace(self, Self::NONE));
+    }
 }
 
 impl Last {

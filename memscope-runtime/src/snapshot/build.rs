@@ -81,6 +81,8 @@ impl Parts {
         let names = SiteNames::of(reading);
         let owner_table_bytes = page_map::bytes();
         let holder_table_bytes = start_bits::bytes();
+        let history_bytes =
+            collected.map_or(Collected::MOST_OWN_BYTES, |collected| collected.own_bytes);
         let (task_cells, task_cells_refused) = task_cells();
         let mut snapshot = Self {
             origin: Origin::here(),
@@ -96,13 +98,14 @@ impl Parts {
             tool: ToolUsage {
                 own_bytes: arena::bytes()
                     + registry::STATIC_BYTES
-                    + collector::OWN_BYTES
+                    + history_bytes
                     + owner_table_bytes
                     + holder_table_bytes,
                 owner_table_bytes,
                 holder_table_bytes,
                 blocks_not_listed: start_bits::refused(),
                 stack_bytes: stacks::held_bytes(),
+                history_bytes,
                 name_bytes: symbols::kept_bytes(),
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,

@@ -6,7 +6,7 @@
 
 use std::{cell::Cell, mem::ManuallyDrop};
 
-use crate::primitives::{Lock, fork, fork_lock};
+use crate::primitives::{Lock, Renew, fork, fork_lock};
 
 /// Gives each caller a value that was read after its call.
 pub(crate) struct Sharing<T: 'static> {
@@ -44,7 +44,7 @@ impl<T: Clone> Sharing<T> {
 
     /// For readings that take longer: a caller that waits looks so often.
     pub(crate) const fn patient(looks: u32) -> Self {
-        Self { state: Lock::new(State::new(0), State::forget), looks }
+        Self { state: Lock::new(State::new(0)), looks }
     }
 
     /// Returns the value of a reading that began after this call: its own, or that of another
@@ -105,6 +105,15 @@ enum Turn<T> {
     Alone,
 }
 
+impl<T> Renew for State<T> {
+    /// Starts anew, without a look at what a thread that is gone may have left half written.
+    fn renew(&mut self) {
+        self.generation = fork::generation();
+        (self.begun, self.is_reading, self.waiting, self.sharers) = (0, false, 0, 0);
+        self.shared = ManuallyDrop::new(None);
+    }
+}
+
 impl<T> State<T> {
     const fn new(generation: u32) -> Self {
         Self {
@@ -117,17 +126,10 @@ impl<T> State<T> {
         }
     }
 
-    /// Starts anew, without a look at what a thread that is gone may have left half written.
-    fn forget(&mut self) {
-        self.generation = fork::generation();
-        (self.begun, self.is_reading, self.waiting, self.sharers) = (0, false, 0, 0);
-        self.shared = ManuallyDrop::new(None);
-    }
-
     /// In a forked child there is none of the threads that read or waited.
     fn begin_after_fork(&mut self) {
         if self.generation != fork::generation() {
-            self.forget();
+            self.renew();
         }
     }
 

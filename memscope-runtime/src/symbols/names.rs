@@ -14,7 +14,7 @@ use super::{
 use crate::{
     alloc::{current::exempt, own_work},
     primitives::{
-        Guard, Lock, arena, fork, order, reserve,
+        Guard, Lock, Renew, arena, fork, order, reserve,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -47,9 +47,7 @@ struct Function {
 /// NOTE: a thread that holds the lock takes no memory and gives none back, so readers never wait
 /// for the allocator. A thread that a fork has left behind may have been writing: then the list is
 /// made anew.
-static FUNCTIONS: Lock<Vec<Function>> = Lock::new(Vec::new(), |half_written| {
-    mem::forget(mem::take(half_written));
-});
+static FUNCTIONS: Lock<Vec<Function>> = Lock::new(Vec::new());
 
 /// What the thread needs that looks up names: one at a time.
 #[derive(Debug)]
@@ -62,9 +60,13 @@ struct Names {
     unloads: u64,
 }
 
-static NAMES: Lock<Names> = Lock::new(Names::NONE, |half_written| {
-    mem::forget(mem::replace(half_written, Names::NONE));
-});
+static NAMES: Lock<Names> = Lock::new(Names::NONE);
+
+impl Renew for Names {
+    fn renew(&mut self) {
+        mem::forget(mem::replace(self, Self::NONE));
+    }
+}
 
 /// The number of threads that look up names, 0 or 1: they may hold locks of the C library.
 static LOOKUPS: AtomicU32 = AtomicU32::new(0);

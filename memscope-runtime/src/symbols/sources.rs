@@ -9,7 +9,7 @@ use super::{names, stack_names, thread};
 use crate::alloc::unannotated;
 use crate::{
     alloc::{current::exempt, own_work},
-    primitives::{Lock, fork, fork_lock},
+    primitives::{Lock, fork},
 };
 
 /// Appends addresses of which more is to be known ([`call_at`](super::call_at) says so). It
@@ -72,7 +72,7 @@ pub(crate) fn look_up_tasks() {
 /// and may tell more the next time.
 pub(crate) fn look_up_now() -> bool {
     /// One round at a time.
-    static ROUND: Lock<()> = Lock::new((), fork_lock::as_it_is);
+    static ROUND: Lock<()> = Lock::new(());
 
     if fork::may_have_foreign_locks() {
         return false;

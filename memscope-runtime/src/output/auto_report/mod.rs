@@ -48,7 +48,7 @@ use crate::{
     await_points::image,
     environment::Environment,
     model::{Error, Origin, text::visible_path},
-    primitives::{Guard, Lock, Once, Pending, clock, fork, pending_starts, reserve},
+    primitives::{Guard, Lock, Once, Pending, Renew, clock, fork, pending_starts, reserve},
     resident::{self, Asked},
     snapshot::{MemorySnapshot, for_memscope},
     symbols,
@@ -72,17 +72,18 @@ struct ReportJob {
     said: Option<String>,
 }
 
-static PLANS: Lock<Vec<ReportJob>> =
-    Lock::new(Vec::new(), |half_written| mem::forget(mem::take(half_written)));
+static PLANS: Lock<Vec<ReportJob>> = Lock::new(Vec::new());
 
 /// Held while a report is written: one at a time.
-static WRITING: Lock<Written> = Lock::new(Written::NONE, forget);
+static WRITING: Lock<Written> = Lock::new(Written::NONE);
 
 /// Held instead while a report near the limit is written beside another one.
-static NEAR_LIMIT: Lock<Written> = Lock::new(Written::NONE, forget);
+static NEAR_LIMIT: Lock<Written> = Lock::new(Written::NONE);
 
-fn forget(half_written: &mut Written) {
-    mem::forget(mem::replace(half_written, Written::NONE));
+impl Renew for Written {
+    fn renew(&mut self) {
+        mem::forget(mem::replace(self, Self::NONE));
+    }
 }
 
 /// The process that set this up; 0: none yet.

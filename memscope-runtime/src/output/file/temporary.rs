@@ -162,7 +162,7 @@ mod left {
 mod left {
     use std::{
         fs::{self, File, TryLockError},
-        io, mem,
+        io,
         os::unix::fs::{MetadataExt, OpenOptionsExt},
         path::{Path, PathBuf},
     };
@@ -174,8 +174,7 @@ mod left {
     /// Limits the work in a huge folder.
     const MOST_ENTRIES: usize = 10_000;
 
-    static SWEPT: Lock<Vec<PathBuf>> =
-        Lock::new(Vec::new(), |half_written| mem::forget(mem::take(half_written)));
+    static SWEPT: Lock<Vec<PathBuf>> = Lock::new(Vec::new());
 
     /// Removes the left files in a folder, once for each folder.
     pub(super) fn sweep(folder: &Path) {

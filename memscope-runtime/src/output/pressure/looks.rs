@@ -6,17 +6,24 @@
 
 use std::{
     ffi::CStr,
+    mem,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 
 use crate::{
     alloc::{Background, own_threads},
-    primitives::Lock,
+    primitives::{Lock, Renew},
     resident::{self, Look, Usage},
 };
 
 /// The questions and answers of a thread that starts.
-static STARTING: Lock<Option<Ends>> = Lock::new(None, |ends| *ends = None);
+static STARTING: Lock<Option<Ends>> = Lock::new(None);
+
+impl Renew for Option<Ends> {
+    fn renew(&mut self) {
+        mem::forget(self.take());
+    }
+}
 
 struct Ends {
     questions: Receiver<()>,

@@ -15,18 +15,21 @@ pub(crate) trait Ranked: Copy {
 pub(crate) struct Largest<T, const N: usize> {
     heap: [T; N],
     len: usize,
+    /// The most that there ever were.
+    most: usize,
 }
 
 impl<T: Ranked, const N: usize> Largest<T, N> {
     /// `nothing` fills the places that are free.
     pub(crate) const fn new(nothing: T) -> Self {
-        Self { heap: [nothing; N], len: 0 }
+        Self { heap: [nothing; N], len: 0, most: 0 }
     }
 
     pub(crate) fn add(&mut self, it: T) {
         if self.len < N {
             self.heap[self.len] = it;
             self.len += 1;
+            self.most = self.most.max(self.len);
             self.raise(self.len - 1);
         } else if it.rank() > self.heap[0].rank() {
             self.heap[0] = it;
@@ -36,6 +39,11 @@ impl<T: Ranked, const N: usize> Largest<T, N> {
 
     pub(crate) fn forget(&mut self) {
         self.len = 0;
+    }
+
+    /// Bytes of the places that were never used.
+    pub(crate) fn unused_bytes(&self) -> usize {
+        (N - self.most) * size_of::<T>()
     }
 
     /// All of them, in no particular order.

@@ -28,7 +28,7 @@ use crate::{
     config::{self, ENABLED},
     model::EventKind,
     primitives::{
-        Lock, Pending, clock, fork_lock, frames, order, pending_starts,
+        Lock, Pending, Renew, clock, frames, order, pending_starts,
         sync::{AtomicU32, Ordering},
     },
     resident, symbols,
@@ -87,28 +87,22 @@ pub(crate) struct History {
     active_ns: u64,
 }
 
-static HISTORY: Lock<History> = Lock::new(
-    History {
-        samples: Samples::new(),
-        lives: Largest::new(NOTHING),
-        large_blocks: Largest::new(NOTHING),
-        long_polls: Largest::new(NOTHING),
-        taken: 0,
-        sampled_ns: 0,
-        sampling_ns: 0,
-        looks: 0,
-        longest_look_ns: 0,
-        seen: [0; 3],
-        active_ns: 0,
-    },
-    History::forget,
-);
+static HISTORY: Lock<History> = Lock::new(History {
+    samples: Samples::new(),
+    lives: Largest::new(NOTHING),
+    large_blocks: Largest::new(NOTHING),
+    long_polls: Largest::new(NOTHING),
+    taken: 0,
+    sampled_ns: 0,
+    sampling_ns: 0,
+    looks: 0,
+    longest_look_ns: 0,
+    seen: [0; 3],
+    active_ns: 0,
+});
 
 /// Held by the thread that gathers a sample. No thread waits for it.
-static GATHERING: Lock<()> = Lock::new((), fork_lock::as_it_is);
-
-/// The memory of the history, which is a static.
-pub(crate) const OWN_BYTES: u64 = size_of::<History>() as u64;
+static GATHERING: Lock<()> = Lock::new(());
 
 /// What a snapshot takes out of the history.
 #[derive(Debug)]
@@ -118,6 +112,13 @@ pub(crate) struct Collected {
     pub(crate) dropped: u64,
     pub(crate) looks: u64,
     pub(crate) longest_look_ns: u64,
+    /// The memory of the history, as far as it was ever used.
+    pub(crate) own_bytes: u64,
+}
+
+impl Collected {
+    /// The memory of the whole history, for where it could not be read.
+    pub(crate) const MOST_OWN_BYTES: u64 = size_of::<History>() as u64;
 }
 
 /// How often a copy is tried while others add to the history.
@@ -155,17 +156,38 @@ pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
         }
         let (taken, dropped) = (history.taken, thread_ring::dropped());
         let (looks, longest_look_ns) = (history.looks, history.longest_look_ns);
+        let own_bytes = history.used_bytes();
         drop(history);
         order::by_key(&mut points.events, Kept::rank);
-        return Some(Collected { points, taken, dropped, looks, longest_look_ns });
+        return Some(Collected { points, taken, dropped, looks, longest_look_ns, own_bytes });
     }
     None
+}
+
+impl Renew for History {
+    /// Starts anew in a forked child: a thread that does not exist there may have left the history
+    /// half written.
+    fn renew(&mut self) {
+        self.samples.forget();
+        self.lives.forget();
+        self.large_blocks.forget();
+        self.long_polls.forget();
+        (self.taken, self.sampled_ns, self.sampling_ns) = (0, 0, 0);
+        (self.looks, self.longest_look_ns) = (0, 0);
+        (self.seen, self.active_ns) = ([0; 3], 0);
+    }
 }
 
 impl History {
     fn amounts(&self) -> Amounts {
         let lists = [self.lives.get(), self.large_blocks.get(), self.long_polls.get()];
         Amounts { events: lists.map(<[Kept]>::len).iter().sum(), ..self.samples.amounts() }
+    }
+
+    fn used_bytes(&self) -> u64 {
+        let events = [&self.large_blocks, &self.long_polls].map(Largest::unused_bytes);
+        let unused = events.iter().sum::<usize>() + self.lives.unused_bytes();
+        (size_of::<Self>() - unused - self.samples.unused_bytes()) as u64
     }
 
     /// Returns whether there was any event, and the largest number of events in one ring.
@@ -183,18 +205,6 @@ impl History {
             EventKind::LongPoll => self.long_polls.add(kept),
             _ => self.lives.add(kept),
         }
-    }
-
-    /// Starts anew in a forked child: a thread that does not exist there may have left the history
-    /// half written.
-    fn forget(&mut self) {
-        self.samples.forget();
-        self.lives.forget();
-        self.large_blocks.forget();
-        self.long_polls.forget();
-        (self.taken, self.sampled_ns, self.sampling_ns) = (0, 0, 0);
-        (self.looks, self.longest_look_ns) = (0, 0);
-        (self.seen, self.active_ns) = ([0; 3], 0);
     }
 
     /// The time between two samples: at least a hundred times what the last sample took. So

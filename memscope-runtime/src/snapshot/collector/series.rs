@@ -49,6 +49,8 @@ pub(super) struct Group<const SERIES: usize> {
     table: [u8; SLOTS],
     /// The largest levels that have no series yet.
     new: Largest<Level, SERIES>,
+    /// The most series that there ever were.
+    most: usize,
 }
 
 const NO_POINT: Point = Point { live_bytes: 0, allocated_bytes: 0 };
@@ -63,7 +65,17 @@ pub(super) fn hash(key: u64) -> usize {
 
 impl<const SERIES: usize> Group<SERIES> {
     pub(super) const fn new() -> Self {
-        Self { series: [NO_SERIES; SERIES], table: [0; SLOTS], new: Largest::new(NO_LEVEL) }
+        Self {
+            series: [NO_SERIES; SERIES],
+            table: [0; SLOTS],
+            new: Largest::new(NO_LEVEL),
+            most: 0,
+        }
+    }
+
+    /// Bytes of the series that were never used. [`end`](Self::end) takes the first free one.
+    pub(super) fn unused_bytes(&self) -> usize {
+        (SERIES - self.most) * size_of::<Series>() + self.new.unused_bytes()
     }
 
     pub(super) fn forget(&mut self) {
@@ -139,18 +151,20 @@ impl<const SERIES: usize> Group<SERIES> {
             series.key = 0;
         }
         for level in self.new.take() {
-            let rank = |series: &Series| (series.key != 0, series.live_bytes());
-            let Some(smallest) = self.series.iter_mut().min_by_key(|series| rank(series)) else {
-                return;
+            // The first free one, so that all that was ever used lies together.
+            let rank = |series: &Series| match series.key {
+                0 => None,
+                _ => Some(series.live_bytes()),
             };
-            if smallest.key != 0 && smallest.live_bytes() >= level.point.live_bytes {
-                return;
-            }
+            let smallest = self.series.iter_mut().min_by_key(|series| rank(series));
+            let is_larger = |than: &Series| rank(than) < Some(level.point.live_bytes);
+            let Some(smallest) = smallest.filter(|than| is_larger(than)) else { break };
             *smallest = NO_SERIES;
             (smallest.key, smallest.site) = (level.key, level.site);
             (smallest.first, smallest.len) = (place, place + 1);
             smallest.points[place] = level.point;
         }
+        self.most = self.most.max(self.known().count());
     }
 }
 

@@ -194,6 +194,12 @@ impl Samples {
         self.stacks.end(place);
     }
 
+    /// Bytes of the series that were never used.
+    pub(super) fn unused_bytes(&self) -> usize {
+        let groups = [&self.sites, &self.tasks, &self.shared].map(Group::unused_bytes);
+        groups.iter().sum::<usize>() + self.stacks.unused_bytes()
+    }
+
     /// How many points and series there are.
     pub(super) fn amounts(&self) -> Amounts {
         let whole = self.sites.known().chain(self.shared.known());

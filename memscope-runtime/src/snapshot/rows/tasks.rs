@@ -10,7 +10,7 @@ use crate::{
     accounting::{ItemsReading, RecordReading},
     alloc::{Entered, current, own_work},
     model::{TaskId, TaskMemoryProfile, counters, row_of, text},
-    primitives::{Lock, MapByIndex, Nanos, Once, fork_lock, reserve},
+    primitives::{Lock, MapByIndex, Nanos, Once, Renew, reserve},
     snapshot::capture::{Reading, TaskReading},
 };
 
@@ -36,6 +36,11 @@ struct Read {
     measured: bool,
 }
 
+/// Never half written.
+impl Renew for Option<Arc<Read>> {
+    fn renew(&mut self) {}
+}
+
 impl Tasks {
     /// Takes the tasks out of a reading. `await_points` gives the index of a row by the number of
     /// its node.
@@ -48,7 +53,7 @@ impl Tasks {
     ) -> Self {
         let (tasks, items) = (mem::take(&mut reading.tasks), mem::take(&mut reading.items));
         let read = Read { tasks, items, await_points, measured };
-        Self { rows: Once::new(), read: Lock::new(Some(Arc::new(read)), fork_lock::as_it_is) }
+        Self { rows: Once::new(), read: Lock::new(Some(Arc::new(read))) }
     }
 
     /// What the rows are made of; `None` when they are made.
@@ -197,7 +202,7 @@ pub(crate) fn task(task: &TaskReading, measured: bool) -> TaskMemoryProfile {
 
 impl From<Vec<TaskMemoryProfile>> for Tasks {
     fn from(rows: Vec<TaskMemoryProfile>) -> Self {
-        Self { rows: rows.into(), read: Lock::new(None, fork_lock::as_it_is) }
+        Self { rows: rows.into(), read: Lock::new(None) }
     }
 }
 
