@@ -3,10 +3,13 @@
 //! ```text
 //! cargo run --release -p memscope-benches --features memscope-rs/symbols --bin heap_graph
 //! ```
+//!
+//! With the feature `jemalloc` or `mimalloc` it runs over that allocator.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures are its output")]
 
+#[cfg(not(any(feature = "jemalloc", feature = "mimalloc")))]
+use std::alloc::System as Inner;
 use std::{
-    alloc::System,
     collections::BTreeMap,
     env, fs,
     hint::black_box,
@@ -14,9 +17,13 @@ use std::{
 };
 
 use memscope_rs::{TrackingAllocator, async_memory::heap_graph, builder};
+#[cfg(feature = "mimalloc")]
+use mimalloc::MiMalloc as Inner;
+#[cfg(feature = "jemalloc")]
+use tikv_jemallocator::Jemalloc as Inner;
 
 #[global_allocator]
-static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
+static ALLOCATOR: TrackingAllocator<Inner> = TrackingAllocator::new(Inner);
 
 /// MiB of the heap, and the bytes of a block.
 const CASES: [(usize, usize); 5] =

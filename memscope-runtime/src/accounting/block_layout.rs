@@ -29,7 +29,7 @@ pub(crate) const FRONT_ALIGN: usize = 8;
 pub(crate) const MOST_FRONT: usize = PAGE - FRONT;
 
 /// The least distance from the inner block to a padded block: room for the distance and the word.
-pub(super) const HEADER: usize = 16;
+pub(crate) const HEADER: usize = 16;
 
 /// The inner layout of a block of this size, below a page, that has its word in front.
 ///

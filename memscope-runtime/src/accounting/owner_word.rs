@@ -168,12 +168,6 @@ impl Owner {
         Self(address)
     }
 
-    /// The owner as a number whose lowest 16 bits are zero: see [`shifted`](Self::shifted).
-    #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
-    pub(crate) fn bits(self) -> u64 {
-        self.0
-    }
-
     /// Whether this is the owner that a mode tally has: none.
     #[inline]
     pub(crate) fn is_none(self) -> bool {

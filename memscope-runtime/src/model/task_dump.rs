@@ -16,7 +16,8 @@ pub struct TaskDump {
     /// How long all took. The process ran on meanwhile.
     #[serde(default)]
     pub taken_ns: u64,
-    /// Memory that the copy of the process took, its copies of pages included.
+    /// Memory that the copy of the process took beside the pages that it shared, at one time at
+    /// most. The system counts it in steps of up to 256 KiB.
     #[serde(default)]
     pub copy_bytes: u64,
     /// The tasks: those that have not ended, then those that have ended and still have their Tokio

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::system;
-use crate::{alloc::AllBlocked, config, model::HumanBytes};
+use crate::{alloc::AllBlocked, config, model::HumanBytes, resident};
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,6 +100,7 @@ impl Picture {
         let parent = std::process::id().cast_signed();
         let task = Task { told, work, channel: theirs.0, parent };
         let argument = (&raw const task).cast_mut().cast();
+        let shared_bytes = resident::now().unwrap_or(0);
         let begun = Instant::now();
         let (copy, error) = {
             // In the copy too: no handler of the program's runs there.
@@ -114,7 +115,12 @@ impl Picture {
         if copy < 0 {
             return Err(Refused::NoCopy(error.to_string()));
         }
-        Ok(Self { channel: own, copy: Copy(copy), until: begun + MOST, pause })
+        Ok(Self {
+            channel: own,
+            copy: Copy { process: copy, shared_bytes },
+            until: begun + MOST,
+            pause,
+        })
     }
 
     /// Reads what the copy tells next; nothing if it has ended.
@@ -177,28 +183,33 @@ fn last_error() -> Refused {
 }
 
 /// The copy; it is killed and taken off the list of processes when this is dropped.
-struct Copy(libc::pid_t);
+struct Copy {
+    process: libc::pid_t,
+    /// Resident memory that it began with: that of the process, whose pages it shares.
+    shared_bytes: u64,
+}
 
 impl Copy {
-    /// Waits for the end of the copy, which has closed the pipe. Returns the memory that it took.
+    /// Waits for the end of the copy, which has closed the pipe. Returns the memory that it took at
+    /// one time, at most: what the system counts more than at its start.
     fn end(self) -> u64 {
-        const PAGE: u64 = 4_096;
-        let faults = self.wait();
+        let most_bytes = self.wait().saturating_mul(1 << 10);
+        let own_bytes = most_bytes.saturating_sub(self.shared_bytes);
         // It is gone already.
         mem::forget(self);
-        faults.saturating_mul(PAGE)
+        own_bytes
     }
 
-    /// Takes the copy off the list of processes. Returns the number of its page faults.
+    /// Takes the copy off the list of processes. Returns the most KiB that were resident.
     fn wait(&self) -> u64 {
         // SAFETY: numbers, for which zero is a value.
         let mut usage = unsafe { mem::zeroed::<libc::rusage>() };
         loop {
             // SAFETY: waits for a child of this process; null: the status is not wanted.
             let ended =
-                unsafe { libc::wait4(self.0, ptr::null_mut(), libc::__WALL, &raw mut usage) };
+                unsafe { libc::wait4(self.process, ptr::null_mut(), libc::__WALL, &raw mut usage) };
             if ended >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-                return u64::try_from(usage.ru_minflt).unwrap_or(0);
+                return u64::try_from(usage.ru_maxrss).unwrap_or(0);
             }
         }
     }
@@ -208,7 +219,7 @@ impl Drop for Copy {
     fn drop(&mut self) {
         // SAFETY: no other code waits for this process, so the number is still its own. If it has
         // ended, this does nothing.
-        unsafe { libc::kill(self.0, libc::SIGKILL) };
+        unsafe { libc::kill(self.process, libc::SIGKILL) };
         self.wait();
     }
 }

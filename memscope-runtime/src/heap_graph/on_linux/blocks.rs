@@ -1,19 +1,29 @@
 //! All blocks of the program in a picture, found by their addresses.
 
+use std::ptr;
+
 use super::graph::NoRoom;
 use crate::{
-    accounting::{Owner, block_layout::MOST_FRONT, listed::Listed},
+    accounting::{
+        Owner,
+        block_layout::{FRONT, HEADER, MOST_FRONT, is_fronted},
+        listed::Listed,
+    },
     picture::{List, Maps, Range, WORD, word},
     primitives::{PAGE, page_map, start_bits},
 };
 
 /// The blocks, in the order of their addresses.
+///
+/// A block takes 12 bytes and a bit here. Its owner is not among them: few are asked for, and the
+/// block has it.
 #[derive(Debug)]
 pub(super) struct Blocks {
     starts: List<u64>,
-    sizes: List<u64>,
-    /// The owner's word, without the size; the lowest bit says that the block may be a cell.
-    owners: List<u64>,
+    /// [`LARGE`] for what does not fit.
+    sizes: List<u32>,
+    /// A bit for each block: it may be a cell.
+    cells: List<u64>,
     pages: Pages,
     pub(super) bytes: u64,
 }
@@ -48,10 +58,11 @@ impl Blocks {
         if all.is_full || large.is_full {
             return Err(NoRoom);
         }
-        let Found { starts, sizes, owners, .. } = all;
-        let bytes = sizes.iter().sum();
-        let pages = Pages::of(&starts, &sizes)?;
-        Ok(Self { starts, sizes, owners, pages, bytes })
+        let Found { starts, sizes, cells, .. } = all;
+        let size = |block: usize| size(starts[block], sizes[block]);
+        let bytes = (0..starts.len()).map(size).sum();
+        let pages = Pages::of(&starts, size)?;
+        Ok(Self { starts, sizes, cells, pages, bytes })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -62,17 +73,25 @@ impl Blocks {
         self.starts[block] as usize
     }
 
+    #[inline]
     pub(super) fn size(&self, block: usize) -> u64 {
-        self.sizes[block]
+        size(self.starts[block], self.sizes[block])
     }
 
+    /// The owner, as the block's word or slot says it.
     pub(super) fn owner(&self, block: usize) -> Owner {
-        Owner::shifted(self.owners[block] & !MAY_BE_CELL)
+        let start = self.start(block);
+        let block = ptr::without_provenance(start);
+        let listed = match page_map::slot(block).filter(|_| !is_fronted(block)) {
+            Some(slot) => Some(Listed::of_slot(start, slot)),
+            None => listed_at(start - if is_fronted(block) { FRONT } else { HEADER }),
+        };
+        listed.map_or(Owner::shifted(0), |listed| listed.owner)
     }
 
     /// Whether the block may be the cell of a Tokio task, tracked or not.
     pub(super) fn may_be_cell(&self, block: usize) -> bool {
-        self.owners[block] & MAY_BE_CELL != 0 || self.owner(block).may_be_cell()
+        self.cells[block / BITS] & 1 << (block % BITS) != 0
     }
 
     /// The block that an address lies in.
@@ -82,7 +101,7 @@ impl Blocks {
         let (first, last) = self.pages.range(address)?;
         let before = self.starts[first..last].partition_point(|start| *start <= address);
         let block = (first + before).checked_sub(1)?;
-        (address - self.starts[block] < self.sizes[block]).then_some(block)
+        (address - self.starts[block] < self.size(block)).then_some(block)
     }
 
     /// Calls `each` with what lies between the blocks of a mapping, if it has any.
@@ -124,8 +143,22 @@ impl Blocks {
     }
 }
 
-/// No address of an owner ends with this bit.
-const MAY_BE_CELL: u64 = 1;
+/// Stands for the size of a block of 4 GiB and more, which has a slot.
+const LARGE: u32 = u32::MAX;
+
+const BITS: usize = u64::BITS as usize;
+
+/// The size of the block that begins here, of which this is kept.
+#[inline]
+fn size(start: u64, kept: u32) -> u64 {
+    if kept == LARGE { size_in_slot(start) } else { u64::from(kept) }
+}
+
+#[cold]
+fn size_in_slot(start: u64) -> u64 {
+    let slot = page_map::slot(ptr::without_provenance(start as usize));
+    slot.map_or(u64::from(LARGE), |slot| Listed::of_slot(start as usize, slot).bytes as u64)
+}
 
 /// The block that begins at a place with a start bit.
 fn listed_at(place: usize) -> Option<Listed> {
@@ -152,8 +185,8 @@ fn count(maps: &Maps) -> Count {
 /// Blocks that were found so far.
 struct Found {
     starts: List<u64>,
-    sizes: List<u64>,
-    owners: List<u64>,
+    sizes: List<u32>,
+    cells: List<u64>,
     is_full: bool,
 }
 
@@ -163,7 +196,7 @@ impl Found {
             Some(Self {
                 starts: List::with_capacity(capacity)?,
                 sizes: List::with_capacity(capacity)?,
-                owners: List::with_capacity(capacity)?,
+                cells: List::zeroed(capacity / BITS + 1)?,
                 is_full: false,
             })
         };
@@ -180,22 +213,29 @@ impl Found {
             bytes != 0 && maps.at(block).is_some_and(|map| end <= maps.end_of_run(map))
         };
         if !is_own && is_behind && is_there() {
-            self.push(block as u64, bytes as u64, owner.bits() | u64::from(is_marked));
+            let kept = u32::try_from(bytes).unwrap_or(LARGE);
+            self.push(block as u64, kept, is_marked || owner.may_be_cell());
         }
     }
 
     fn copy(&mut self, from: &Self, at: usize) {
         if self.end() <= from.starts[at] {
-            self.push(from.starts[at], from.sizes[at], from.owners[at]);
+            let may_be_cell = from.cells[at / BITS] & 1 << (at % BITS) != 0;
+            self.push(from.starts[at], from.sizes[at], may_be_cell);
         }
     }
 
     fn end(&self) -> u64 {
-        self.starts.last().zip(self.sizes.last()).map_or(0, |(start, size)| start + size)
+        let last = self.starts.last().zip(self.sizes.last());
+        last.map_or(0, |(start, kept)| start + size(*start, *kept))
     }
 
-    fn push(&mut self, start: u64, size: u64, owner: u64) {
-        let has_room = self.starts.push(start) && self.sizes.push(size) && self.owners.push(owner);
+    fn push(&mut self, start: u64, kept: u32, may_be_cell: bool) {
+        let at = self.starts.len();
+        let has_room = self.starts.push(start) && self.sizes.push(kept);
+        if has_room && may_be_cell {
+            self.cells[at / BITS] |= 1 << (at % BITS);
+        }
         self.is_full |= !has_room;
     }
 }
@@ -214,11 +254,12 @@ const GAP: u64 = 1 << 10;
 const PAGE_BYTES: u64 = PAGE as u64;
 
 impl Pages {
-    fn of(starts: &[u64], sizes: &[u64]) -> Result<Self, NoRoom> {
+    fn of(starts: &[u64], size: impl Fn(usize) -> u64) -> Result<Self, NoRoom> {
         let mut runs = List::<u64>::with_capacity(3 * starts.len()).ok_or(NoRoom)?;
         let mut pages = 0;
-        for (start, size) in starts.iter().zip(sizes) {
-            let (page, end) = (start / PAGE_BYTES, (start + size - 1) / PAGE_BYTES + 1);
+        for (block, start) in starts.iter().enumerate() {
+            let end = start + size(block);
+            let (page, end) = (start / PAGE_BYTES, (end - 1) / PAGE_BYTES + 1);
             let count = runs.len();
             let last = if count == 0 { None } else { Some(runs[count - 2]) };
             if last.is_none_or(|last| last + GAP < page) {

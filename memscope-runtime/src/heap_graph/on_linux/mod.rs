@@ -41,7 +41,7 @@ pub(super) fn heap_graph(reads_layouts: bool) -> Result<HeapGraph, Error> {
 }
 
 /// Memory of the copy for each block.
-const BYTES_PER_BLOCK: u64 = 140;
+const BYTES_PER_BLOCK: u64 = 100;
 
 fn refuse(why: impl Into<String>) -> Error {
     Error::no_heap_graph(why.into())
