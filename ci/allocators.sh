@@ -2,6 +2,6 @@
 # The same workload over jemalloc and mimalloc, which are built from C.
 set -euo pipefail
 command -v make > /dev/null || { apt-get update -qq && apt-get install -y -qq make gcc; }
-# The whole workspace, so that dependencies stay as the tests have built them.
-cargo test --workspace --features memscope-tests/allocators \
+# All default members, so that dependencies stay as the tests have built them.
+cargo test --features memscope-tests/allocators \
   --test over_jemalloc --test over_mimalloc

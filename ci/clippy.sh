@@ -7,6 +7,9 @@ cargo clippy --workspace --all-targets \
     --features memscope-tests/allocators,memscope-tests/layout \
     --features memscope-benches/law-all,memscope-benches/names,memscope-benches/reports \
     -- -D warnings
+# The macros bring no lint into a function.
+cargo clippy -q -p memscope-ui-tests --test lints -- -D warnings
+cargo test -q --test lints
 # As the runtime's feature `symbols` takes it.
 cargo clippy -q -p memscope-layout --lib --no-default-features -- -D warnings
 for features in "" enabled tokio report-file enabled,tokio enabled,report-file \

@@ -10,8 +10,7 @@ folder=$(cd "$folder" && pwd)
 installed() { command -v "$1" >/dev/null || apt-get install -qq -y --no-install-recommends "$2" \
     >/dev/null 2>&1 && command -v "$1" >/dev/null; }
 
-# The whole workspace, so that it is the test that the tests have built.
-reads() { EXPORT_FOLDER="$folder" cargo test -q --workspace --test readers -- "$@"; }
+reads() { EXPORT_FOLDER="$folder" cargo test -q --test readers -- "$@"; }
 
 asked=(inferno)
 skipped() { echo "== skipped: $1 cannot be installed here, so it was not asked"; }
@@ -26,8 +25,8 @@ reads --include-ignored "${asked[@]}"
 # The same of what the server answers and a registry encodes, and of the alerts. The facade's tests
 # turn on the features that these need. A Prometheus server scrapes a program, and the example.
 if [[ " ${asked[*]} " == *" promtool "* ]]; then
-    cargo build -q --workspace --example live_page
-    cargo test -q --workspace --test server -- --include-ignored \
+    cargo build -q --example live_page
+    cargo test -q --test server -- --include-ignored \
         scrapers::prom metrics_adapters::prom prometheus::
     echo "== asked: a Prometheus server"
 fi

@@ -125,7 +125,7 @@ with_lto() {
 agrees() {
   find "${@:2}" -name '*.type-sizes' -exec cat {} + > "$target/type-sizes"
   MEMSCOPE_PROGRAM="$1" MEMSCOPE_TYPE_SIZES="$target/type-sizes" \
-    cargo test -q --workspace --test against_the_compiler -- \
+    cargo test -q -p cargo-memscope -p memscope-layout --test against_the_compiler -- \
     --ignored --nocapture a_named_program_agrees
 }
 
@@ -152,7 +152,7 @@ with_lto fat "$target/release/examples/web_service.again" &
 fat=$!
 agrees "$target/release/examples/web_service" "$target/release"
 agrees "$target/release/mini-redis-server" "$target/release"
-cargo build -q --workspace --bin cargo-memscope
+cargo build -q -p cargo-memscope -p memscope-layout --bin cargo-memscope
 shown examples/web_service --filter clients -n 2
 shown mini-redis-server --all --filter mini_redis -n 5
 # The example runs as the README says, in release; here its build is at hand.

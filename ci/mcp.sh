@@ -16,10 +16,11 @@ python="$folder/venv/bin/python"
         python3 -m venv "$folder/venv"; } >> "$folder/venv.log" 2>&1 || skip python3-venv
 "$python" -m pip install -q mcp==2.3.0 > "$folder/pip.log" 2>&1 || skip "mcp from PyPI"
 
-# The whole workspace, so that they are the programs that the tests have built.
+# The same packages each time, so that they are the programs that other jobs have built.
 layout=()
 [ "${1-}" != waits ] || layout=(--features memscope-rs/layout,memscope-tests/layout)
-cargo build -q --workspace "${layout[@]}" --bin cargo-memscope --example live_page
+cargo build -q -p cargo-memscope -p memscope-layout --bin cargo-memscope
+cargo build -q "${layout[@]}" --example live_page
 programs="$(realpath "${CARGO_TARGET_DIR:-target}")/debug"
 MCP_FOLDER="$folder" MCP_PROGRAM="$programs/cargo-memscope" \
     MCP_SERVICE="$programs/examples/live_page" "$python" cargo-memscope/mcp-tests/client.py "$@"

@@ -17,8 +17,7 @@ CHROMIUM=$(command -v chromium) || { install chromium && CHROMIUM=$(command -v c
     skip Chromium
 export CHROMIUM PAGE_FOLDER="$folder"
 
-# The whole workspace, so that they are the programs that the tests have built.
-cargo build -q --workspace --example web_service --example page --example live_page
+cargo build -q --example web_service --example page --example live_page
 programs="${CARGO_TARGET_DIR:-target}/debug/examples"
 cd memscope-export/page-tests
 # The driver alone: no browser is downloaded.

@@ -23,10 +23,9 @@ sanitized "${files[@]}"
 
 if command -v valgrind > /dev/null; then
   echo "valgrind"
-  # The whole workspace, so that they are the programs that the tests have built.
   runner="CARGO_TARGET_$(tr a-z- A-Z_ <<< "$host")_RUNNER=valgrind --quiet --error-exitcode=9 \
 --suppressions=$PWD/ci/valgrind.supp --fair-sched=yes"
-  env "$runner" cargo test --workspace --test exact
+  env "$runner" cargo test --test exact
   # A single file runs in the program itself, so valgrind sees it.
-  env "$runner" cargo test --workspace --test exactness -- ownership::
+  env "$runner" cargo test --test exactness -- ownership::
 fi

@@ -3,9 +3,8 @@
 # reallocations, transfers, names, ends, panics and forks. And a small program has stacks however it
 # is built.
 set -euo pipefail
-# The whole workspace, so that they are the programs that the tests have built.
-MEMSCOPE_STACKS=1 cargo test -q --workspace --test exact --test block_sizes --test variables
-MEMSCOPE_STACKS=1 cargo test -q --workspace \
+MEMSCOPE_STACKS=1 cargo test -q --test exact --test block_sizes --test variables
+MEMSCOPE_STACKS=1 cargo test -q \
   --test exactness --test lifecycle --test unannotated --test host -- ownership:: \
   cross_thread_frees:: spawn_cell:: transfer:: panics:: model:: runtime_hooks:: forks::what_was
 

@@ -11,10 +11,11 @@ command -v tmux > /dev/null ||
     { apt-get update -qq && apt-get install -y -qq tmux; } > "$folder/install.log" 2>&1 ||
     { echo "skipped: tmux is not here, and cannot be installed" >&2; exit 0; }
 
-# The whole workspace, so that they are the programs that the tests have built.
+# The same packages each time, so that they are the programs that other jobs have built.
 layout=()
 [ "${1-}" != waits ] || layout=(--features memscope-rs/layout,memscope-tests/layout)
-cargo build -q --workspace "${layout[@]}" --bin cargo-memscope --example live_page
+cargo build -q -p cargo-memscope -p memscope-layout --bin cargo-memscope
+cargo build -q "${layout[@]}" --example live_page
 programs="$(realpath "${CARGO_TARGET_DIR:-target}")/debug"
 top="$programs/cargo-memscope memscope top"
 # The programs of this user are those of this run.
@@ -179,7 +180,7 @@ for signal in TERM HUP INT; do
     is_back $((128 + $(kill -l "$signal")))
 done
 test=top::terminal::tests::a_panic_puts_the_terminal_back
-panics="cargo test -q --workspace --bin cargo-memscope -- --ignored --nocapture --exact $test"
+panics="cargo test -q -p cargo-memscope -p memscope-layout --bin cargo-memscope -- --ignored --nocapture --exact $test"
 runs "$panics; echo code \$?"
 shows "told after the terminal was put back"
 is_back 101

@@ -47,7 +47,7 @@ async fn microservice_simulation() -> Result<(), Box<dyn std::error::Error>> {
                 );
                 transactions.push(transaction);
 
-                tokio::time::sleep(tokio::time::Duration::from_millis(20)).await;
+                tokio::time::sleep(tokio::time::Duration::from_millis(2)).await;
             }
             transactions.len()
         },

@@ -6,4 +6,4 @@ mod memory_limit;
 mod signals;
 
 memscope_tests::install!();
-memscope_tests::files_apart!();
+memscope_tests::files_apart!(memory_limit);

@@ -22,19 +22,23 @@ use crate::workers;
 /// Set in the processes that have tests to run.
 const ALONE: &str = "TESTS_OF_ONE_FILE";
 
-/// Has each module at the root of this test program run in a process of its own.
+/// Has each module at the root of this test program run in a process of its own. The tests of the
+/// modules that are named mostly wait for programs which they start: more of them run at a time.
 #[macro_export]
 macro_rules! files_apart {
-    () => {
+    ($($waiting:ident),*) => {
         extern "C" fn files_apart() {
-            $crate::files_apart::run();
+            $crate::files_apart::run(&[$(stringify!($waiting)),*]);
         }
         $crate::memscope_rs::__before_main!(".init_array", files_apart);
     };
 }
 
+/// How many tests of a file run at a time that mostly wait.
+const WAITING: &str = "--test-threads=6";
+
 /// Runs the files and ends the process, unless this one has a single file to run.
-pub fn run() {
+pub fn run(waiting: &[&str]) {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     let asks = arguments.iter().any(|it| it == "--list" || it == "--help" || it == "-h");
     if asks || env::var_os(ALONE).is_some() {
@@ -45,7 +49,7 @@ pub fn run() {
         // One file, or none: the harness of this process does it, or says what is wrong.
         Ok(_) | Err(_) => return,
     };
-    let failed = run_each(&files, &arguments);
+    let failed = run_each(&files, &arguments, waiting);
     if failed.is_empty() {
         std::process::exit(0);
     }
@@ -85,10 +89,15 @@ fn files_at_a_time(arguments: &[OsString]) -> usize {
 }
 
 /// Runs all files and returns the names of those that failed.
-fn run_each(files: &BTreeMap<String, Vec<String>>, arguments: &[OsString]) -> Vec<String> {
+fn run_each(
+    files: &BTreeMap<String, Vec<String>>,
+    arguments: &[OsString],
+    waiting: &[&str],
+) -> Vec<String> {
     let files: Vec<_> = files.iter().collect();
     let run = |(file, tests): &(&String, &Vec<String>)| {
-        (!run_one(file, tests, arguments)).then(|| (*file).clone())
+        let waits = waiting.contains(&file.as_str());
+        (!run_one(file, tests, arguments, waits)).then(|| (*file).clone())
     };
     let failed = workers::each(&files, files_at_a_time(arguments), run);
     failed.into_iter().flatten().collect()
@@ -96,12 +105,15 @@ fn run_each(files: &BTreeMap<String, Vec<String>>, arguments: &[OsString]) -> Ve
 
 /// Runs the tests of one file in a process of its own and prints all that it said, in one piece.
 /// Returns whether all passed.
-fn run_one(file: &str, tests: &[String], arguments: &[OsString]) -> bool {
+fn run_one(file: &str, tests: &[String], arguments: &[OsString], waits: bool) -> bool {
     let started = Instant::now();
     let mut command = Command::new(env::current_exe().expect("this program has a path"));
     command.args(arguments).args(tests).env(ALONE, "1").stdin(Stdio::null());
     if !arguments.iter().any(|it| it == "--exact") {
         command.arg("--exact");
+    }
+    if waits && !arguments.iter().any(|it| it.to_string_lossy().starts_with("--test-threads")) {
+        command.arg(WAITING);
     }
     let output = command.output().expect("this program starts once more");
     let mut said = format!("\n     {file} ({:.1} s)\n", started.elapsed().as_secs_f64());
