@@ -25,8 +25,8 @@ static FREE_THREADS: FreeList = FreeList::new(AtomicU64::new(0));
 
 /// The first accounts need no memory from the system. The very first one belongs to the orphans: it
 /// is the account of last resort.
-static FIRST_ACCOUNTS: [Account; arena::places_of(4)] = {
-    let mut accounts = [const { first_account(0, 0) }; arena::places_of(4)];
+static FIRST_ACCOUNTS: [Account; arena::places_of::<Account>(4)] = {
+    let mut accounts = [const { first_account(0, 0) }; arena::places_of::<Account>(4)];
     accounts[0] = first_account(OPEN, ORPHANS_RECORD);
     accounts
 };

@@ -100,7 +100,7 @@ impl Picture {
         let parent = std::process::id().cast_signed();
         let task = Task { told, work, channel: theirs.0, parent };
         let argument = (&raw const task).cast_mut().cast();
-        let shared_bytes = resident::now().unwrap_or(0);
+        let shared_bytes = resident::anonymous().unwrap_or(0);
         let begun = Instant::now();
         let (copy, error) = {
             // In the copy too: no handler of the program's runs there.
@@ -185,7 +185,8 @@ fn last_error() -> Refused {
 /// The copy; it is killed and taken off the list of processes when this is dropped.
 struct Copy {
     process: libc::pid_t,
-    /// Resident memory that it began with: that of the process, whose pages it shares.
+    /// Memory that it began with, whose pages it shares with the process. Pages of files come when
+    /// it reads them.
     shared_bytes: u64,
 }
 

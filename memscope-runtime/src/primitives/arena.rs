@@ -18,14 +18,18 @@ use super::{
 ///
 /// Zeroed memory must be a valid `Self`, `Self` must not need dropping, and its size must not be
 /// zero.
-pub(crate) unsafe trait Zeroed: Sync + 'static {}
+pub(crate) unsafe trait Zeroed: Sync + 'static {
+    /// Whether values may have the only pointer to an allocated block. Leak checkers do not look
+    /// into fresh pages.
+    const LEADS_TO_BLOCKS: bool = false;
+}
 
 /// A growing array of `T` in chunks that double in size. No value ever moves or is unmapped.
 ///
 /// The memory comes from `System`, not from the program's allocator. So an arena may grow inside
 /// the allocator, as it does at a thread's first allocation, without entering it again.
 ///
-/// Invariant: `chunks[k]` is null or points to `FIRST << k` values that live for ever. Their
+/// Invariant: `chunks[k]` is null or points to `first_places() << k` values that live for ever. Their
 /// addresses are below 2^48, because an owner word has 48 bits for its owner's address.
 #[derive(Debug)]
 pub(crate) struct Arena<T: 'static> {
@@ -35,7 +39,8 @@ pub(crate) struct Arena<T: 'static> {
 }
 
 const CHUNKS: usize = 24;
-const FIRST: u32 = 64;
+/// Chunks of so many bytes are fresh pages: the last chunk is half empty, on average.
+const LEAST_PAGES: usize = 16 << 10;
 /// No system hands out higher addresses unless a program asks for them.
 const MOST_ADDRESS: u64 = 1 << 48;
 
@@ -47,9 +52,22 @@ pub(crate) fn bytes() -> u64 {
     BYTES.load(Ordering::Relaxed)
 }
 
-/// The number of slots in the first `chunks` chunks.
-pub(crate) const fn places_of(chunks: u32) -> usize {
-    FIRST as usize * ((1 << chunks) - 1)
+/// The number of slots in the first `chunks` chunks of an arena of `T`.
+pub(crate) const fn places_of<T>(chunks: u32) -> usize {
+    first_places::<T>() as usize * ((1 << chunks) - 1)
+}
+
+/// The number of slots in the first chunk: a page of them, 4 at least and 64 at most.
+///
+/// A small program needs few of each kind, and the system writes zeroes to the whole chunk.
+const fn first_places<T>() -> u32 {
+    match size_of::<T>() {
+        ..=64 => 64,
+        ..=128 => 32,
+        ..=256 => 16,
+        ..=512 => 8,
+        _ => 4,
+    }
 }
 
 impl<T: Zeroed> Arena<T> {
@@ -64,7 +82,7 @@ impl<T: Zeroed> Arena<T> {
         let mut places = first.as_slice();
         let mut chunk = 0;
         while !places.is_empty() {
-            let (own, rest) = places.split_at((FIRST as usize) << chunk);
+            let (own, rest) = places.split_at((first_places::<T>() as usize) << chunk);
             chunks[chunk] = AtomicPtr::new(own.as_ptr().cast_mut());
             places = rest;
             chunk += 1;
@@ -102,7 +120,10 @@ impl<T: Zeroed> Arena<T> {
         let room = align_of::<T>().saturating_sub(Zeroes::SMALL_ALIGN) as u64;
         let chunks = self.chunks.iter().enumerate();
         let made = chunks.filter(|(_, start)| !start.load(Ordering::Relaxed).is_null());
-        made.map(|(chunk, _)| ((size_of::<T>() as u64 * u64::from(FIRST)) << chunk) + room).sum()
+        made.map(|(chunk, _)| {
+            ((size_of::<T>() as u64 * u64::from(first_places::<T>())) << chunk) + room
+        })
+        .sum()
     }
 
     /// All slots handed out by `grow`, in the order of their indices.
@@ -113,7 +134,7 @@ impl<T: Zeroed> Arena<T> {
     /// The value at `index`, if its chunk exists.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&'static T> {
-        let (chunk, offset) = split(index)?;
+        let (chunk, offset) = split::<T>(index)?;
         let start = self.chunks[chunk].load(Ordering::Acquire);
         (!start.is_null()).then(|| at(start, offset))
     }
@@ -122,11 +143,11 @@ impl<T: Zeroed> Arena<T> {
     // PERF: begins with the last chunk, which has half of all slots.
     #[inline(never)]
     pub(crate) fn at_address(&self, address: usize) -> Option<&'static T> {
-        let (mut chunk, _) = split(self.len().checked_sub(1)?)?;
+        let (mut chunk, _) = split::<T>(self.len().checked_sub(1)?)?;
         loop {
             let start = self.chunks[chunk].load(Ordering::Acquire);
             let distance = address.wrapping_sub(start.addr());
-            let bytes = size_of::<T>() * ((FIRST as usize) << chunk);
+            let bytes = size_of::<T>() * ((first_places::<T>() as usize) << chunk);
             if distance < bytes && !start.is_null() {
                 let is_a_place = distance.is_multiple_of(size_of::<T>());
                 return is_a_place.then(|| at(start, distance / size_of::<T>()));
@@ -145,8 +166,10 @@ impl<T: Zeroed> Arena<T> {
     #[cold]
     #[inline(never)]
     fn make(&self, index: u32) -> Option<&'static T> {
-        let (chunk, offset) = split(index)?;
-        let zeroes = Zeroes::take(Layout::array::<T>((FIRST as usize) << chunk).ok()?)?;
+        let (chunk, offset) = split::<T>(index)?;
+        let layout = Layout::array::<T>((first_places::<T>() as usize) << chunk).ok()?;
+        let is_of_pages = layout.size() >= LEAST_PAGES && !T::LEADS_TO_BLOCKS;
+        let zeroes = if is_of_pages { Zeroes::map(layout) } else { Zeroes::take(layout) }?;
         let new = zeroes.start.cast::<T>();
         if (zeroes.start.addr() as u64).saturating_add(zeroes.bytes()) > MOST_ADDRESS {
             // SAFETY: the memory was not published, so no other thread has seen it.
@@ -281,12 +304,13 @@ fn at<T: Zeroed>(start: *mut T, offset: usize) -> &'static T {
     unsafe { &*place }
 }
 
-/// Splits an index into a chunk and an offset. Chunk `k` starts at index `FIRST * (2^k - 1)`.
+/// Splits an index into a chunk and an offset. Chunk `k` starts at index `first_places() * (2^k - 1)`.
 #[inline]
-fn split(index: u32) -> Option<(usize, usize)> {
-    let shifted = index.checked_add(FIRST)?;
-    let chunk = (shifted.ilog2() - FIRST.ilog2()) as usize;
-    (chunk < CHUNKS).then(|| (chunk, (shifted - (FIRST << chunk)) as usize))
+fn split<T>(index: u32) -> Option<(usize, usize)> {
+    let first = const { first_places::<T>() };
+    let shifted = index.checked_add(first)?;
+    let chunk = (shifted.ilog2() - first.ilog2()) as usize;
+    (chunk < CHUNKS).then(|| (chunk, (shifted - (first << chunk)) as usize))
 }
 
 /// For tests: simulates, on one thread, a system that has no memory for memscope.
@@ -333,8 +357,8 @@ mod tests {
 
     #[test]
     fn a_value_is_found_by_its_address_and_by_no_other() {
-        static FIRST_CHUNKS: [AtomicU32; places_of(2)] =
-            [const { AtomicU32::new(0) }; places_of(2)];
+        static FIRST_CHUNKS: [AtomicU32; places_of::<AtomicU32>(2)] =
+            [const { AtomicU32::new(0) }; places_of::<AtomicU32>(2)];
         let arena = Arena::<AtomicU32>::new();
         assert!(arena.at_address(0).is_none() && arena.at_address(4).is_none());
         let static_one = Arena::beginning_with(&FIRST_CHUNKS);
@@ -374,13 +398,22 @@ mod tests {
 
     #[test]
     fn chunks_meet_without_gap_or_overlap() {
-        let mut expected = (0, 0);
-        for index in 0..10_000 {
-            assert_eq!(split(index), Some(expected));
-            expected.1 += 1;
-            if expected.1 == (FIRST as usize) << expected.0 {
-                expected = (expected.0 + 1, 0);
+        fn check<T>(first: usize) {
+            let mut expected = (0, 0);
+            for index in 0..10_000 {
+                assert_eq!(split::<T>(index), Some(expected));
+                expected.1 += 1;
+                if expected.1 == first << expected.0 {
+                    expected = (expected.0 + 1, 0);
+                }
             }
+            assert_eq!(places_of::<T>(3), 7 * first);
         }
+        check::<u64>(64);
+        check::<[u64; 8]>(64);
+        check::<[u64; 9]>(32);
+        check::<[u64; 24]>(16);
+        check::<[u64; 64]>(8);
+        check::<[u64; 500]>(4);
     }
 }

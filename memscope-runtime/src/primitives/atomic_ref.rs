@@ -56,7 +56,9 @@ impl<T: Sync> StaticRef<T> {
 }
 
 // SAFETY: a null pointer is an empty cell, and there is nothing to drop.
-unsafe impl<T: Sync> Zeroed for StaticRef<T> {}
+unsafe impl<T: Sync> Zeroed for StaticRef<T> {
+    const LEADS_TO_BLOCKS: bool = true;
+}
 
 /// A [`StaticRef`] that keeps its address shifted left by [`FREE_BITS`], so that a reader can
 /// combine the number with a tag below it.

@@ -10,6 +10,8 @@ use super::small_file::SmallFile;
 pub(super) struct Statm {
     pub(super) virtual_bytes: u64,
     pub(super) resident_bytes: u64,
+    /// Of these, pages of files and shared ones.
+    pub(super) file_bytes: u64,
     /// Private memory that can be written, and the stack.
     pub(super) data_bytes: u64,
 }
@@ -84,10 +86,10 @@ fn read_page_bytes() -> Option<u64> {
 fn parse_statm(text: &str, page: u64) -> Option<Statm> {
     let mut fields = text.split_ascii_whitespace().map(str::parse::<u64>);
     let mut next = || fields.next()?.ok()?.checked_mul(page);
-    let (virtual_bytes, resident_bytes) = (next()?, next()?);
-    // Shared pages, the program's code, and libraries, which the kernel always calls 0.
-    let [_, _, _] = [next()?, next()?, next()?];
-    Some(Statm { virtual_bytes, resident_bytes, data_bytes: next()? })
+    let (virtual_bytes, resident_bytes, file_bytes) = (next()?, next()?, next()?);
+    // The program's code, and libraries, which the kernel always calls 0.
+    let [_, _] = [next()?, next()?];
+    Some(Statm { virtual_bytes, resident_bytes, file_bytes, data_bytes: next()? })
 }
 
 fn parse_status(text: &str) -> Status {
@@ -132,8 +134,12 @@ mod tests {
     #[test]
     fn pages_become_bytes() {
         let statm = parse_statm("1000 200 50 10 0 300 0\n", 4096);
-        let expected =
-            Statm { virtual_bytes: 4_096_000, resident_bytes: 819_200, data_bytes: 1_228_800 };
+        let expected = Statm {
+            virtual_bytes: 4_096_000,
+            resident_bytes: 819_200,
+            file_bytes: 204_800,
+            data_bytes: 1_228_800,
+        };
         assert_eq!(statm, Some(expected));
         for wrong in
             ["", "1", "1 2 3 4 5", "1 2 3 4 5 x", "-1 2 3 4 5 6", "18446744073709551615 1 1 1 1 1"]

@@ -77,6 +77,13 @@ pub(crate) fn now() -> Option<u64> {
     figures::statm(Path::new(STATM)).map(|statm| statm.resident_bytes)
 }
 
+/// Reads resident memory without pages of files.
+#[allow(dead_code, reason = "for copies of the process, which are made on Linux alone")]
+pub(crate) fn anonymous() -> Option<u64> {
+    let statm = figures::statm(Path::new(STATM))?;
+    Some(statm.resident_bytes.saturating_sub(statm.file_bytes))
+}
+
 /// How exactly to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
