@@ -36,6 +36,10 @@ pub struct FutureType {
     /// return type, which the macro defines beside it.
     #[serde(default)]
     pub is_select: bool,
+    /// Whether it is the closure that `futures::select!` or `futures::select_biased!` polls. It is
+    /// recognised in the same way, and polls all futures that it borrows and that are not over.
+    #[serde(default)]
+    pub is_futures_select: bool,
     /// Of such a closure: which of its branches are disabled.
     #[serde(default)]
     pub select_mask: Option<SelectMask>,

@@ -188,6 +188,97 @@ fn what_a_future_by_hand_perhaps_waits_for_has_its_lines_apart() {
     }
 }
 
+/// Polls its first future once, and from then on its second one.
+struct Second<A, B>(Pin<Box<A>>, Pin<Box<B>>, bool);
+
+impl<A: Future, B: Future> Future for Second<A, B> {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if !std::mem::replace(&mut self.2, true) {
+            let _ = self.0.as_mut().poll(context);
+        }
+        self.1.as_mut().poll(context).map(drop)
+    }
+}
+
+/// The same with both in a tuple, in a box.
+struct SecondOfTuple<A, B>(Box<Option<(A, B)>>, bool);
+
+impl<A: Future + Unpin, B: Future + Unpin> Future for SecondOfTuple<A, B> {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let was_polled = std::mem::replace(&mut self.1, true);
+        let (first, other) = self.0.as_mut().as_mut().expect("it is there");
+        if !was_polled {
+            let _ = first.poll_unpin(context);
+        }
+        other.poll_unpin(context).map(drop)
+    }
+}
+
+#[test]
+fn of_two_futures_that_a_type_by_hand_has_it_perhaps_waits_for_one() {
+    let here = line!() + 1;
+    let inline = point(async { Second(Box::pin(leaf()), Box::pin(second()), false).await });
+    let in_tuple = point(async {
+        SecondOfTuple(Box::new(Some((Box::pin(leaf()), Box::pin(second())))), false).await;
+    });
+    let in_closure = point(async {
+        let (mut first, mut other, mut is_first) = (Box::pin(leaf()), Box::pin(second()), true);
+        poll_fn(move |context| {
+            if std::mem::take(&mut is_first) {
+                let _ = first.as_mut().poll(context);
+            }
+            other.as_mut().poll(context)
+        })
+        .await;
+    });
+    for (point, line) in [(inline, here), (in_tuple, here + 2), (in_closure, here + 12)] {
+        let own: Vec<u32> = point.frames.iter().map(|frame| frame.line).collect();
+        assert_eq!(own, [line], "{point:#?}");
+        let perhaps =
+            ", perhaps for `await_points::leaf` or `await_points::branches::second` in it";
+        assert!(point.stops.contains(perhaps), "{point:#?}");
+        assert_eq!(lines(&point.branches), [at(&[LEAF]), at(&[SECOND, LEAF])], "{point:#?}");
+    }
+    // One of its futures was not polled, so it waits for the other.
+    let there = line!() + 1;
+    let point = point(async { Second(Box::pin(leaf()), Box::pin(second()), true).await });
+    let own: Vec<u32> = point.frames.iter().map(|frame| frame.line).collect();
+    assert_eq!(own, [there, SECOND, LEAF], "{point:#?}");
+}
+
+#[test]
+fn the_macros_of_futures_wait_for_all_that_is_not_over() {
+    let here = line!() + 2;
+    let joined = point(async {
+        futures::join!(leaf(), async {}, second());
+    });
+    let tried = point(async {
+        let waits = async { Ok::<(), ()>(second().await) };
+        let _ = futures::try_join!(async { Ok(()) }, waits);
+    });
+    let selected = point(async {
+        let mut over = future::Fuse::<future::Ready<()>>::terminated();
+        let mut waits = pin!(second().fuse());
+        futures::select_biased! {
+            () = over => {}
+            () = waits => {}
+        }
+    });
+    assert_eq!(joined.frames.len(), 1, "{joined:#?}");
+    assert_eq!(joined.frames[0].line, here, "{joined:#?}");
+    assert!(joined.stops.contains(" futures side by side in "), "{joined:#?}");
+    assert_eq!(lines(&joined.branches), [at(&[LEAF]), at(&[SECOND, LEAF])], "{joined:#?}");
+    for (point, expected) in
+        [(tried, vec![here + 4, here + 3, SECOND, LEAF]), (selected, vec![here + 9, SECOND, LEAF])]
+    {
+        let own: Vec<u32> = point.frames.iter().map(|frame| frame.line).collect();
+        assert_eq!(own, expected, "{point:#?}");
+        assert_eq!(point.branches, [], "{point:#?}");
+    }
+}
+
 #[test]
 fn a_closure_that_polls_what_it_borrows_perhaps_waits_for_it() {
     let here = line!() + 3;

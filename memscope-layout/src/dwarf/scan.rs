@@ -48,9 +48,9 @@ const BODIES: [&[u8]; 6] =
     [b"{async_fn#", b"{async_block#", b"{async_closure#", b"{gen_", b"{async_gen_", b"{coroutine#"];
 const VTABLE: &[u8] = b"::{vtable}";
 const FUTURE: &[u8] = b" as core::future::future::Future";
-/// Part of the name of a type that `tokio::select!` defines at its call site: the return type of
-/// its closure.
-const SELECT: &[u8] = b"::__tokio_select_util::Out<";
+/// Parts of the names of types that `tokio::select!` and `futures::select!` define at their call
+/// sites: the return types of their closures.
+const SELECTS: [&[u8]; 2] = [b"::__tokio_select_util::Out<", b"::__PrivResult<"];
 /// How the names of functions that poll begin, where they are generic.
 const POLL: &[u8] = b"poll<";
 /// How the names of the types of Tokio's blocks begin.
@@ -213,7 +213,7 @@ impl<'d> Pass<'_, 'd> {
         let name = self.text(seen.name).unwrap_or_default();
         if BODIES.iter().any(|it| name.starts_with(it)) {
             self.found.poll_functions.push(PollFunction { at, parent });
-        } else if name.starts_with(POLL) && name.windows(SELECT.len()).any(|it| it == SELECT) {
+        } else if name.starts_with(POLL) && SELECTS.iter().any(|it| has(name, it)) {
             self.found.selects.push(PollFunction { at, parent });
         } else if name.starts_with(POLL) && parent != NO_PARENT {
             self.found.task_polls.push(PollFunction { at, parent });
@@ -249,6 +249,10 @@ fn is_vtable_of_future(name: &[u8]) -> bool {
     // The trait may occur anywhere in the name, since `Output` may be any type.
     let mut ends = head.windows(FUTURE.len()).enumerate().filter(|it| it.1 == FUTURE);
     ends.any(|(at, _)| matches!(head.get(at + FUTURE.len()), None | Some(b'<')))
+}
+
+fn has(name: &[u8], part: &[u8]) -> bool {
+    name.windows(part.len()).any(|it| it == part)
 }
 
 #[cfg(test)]

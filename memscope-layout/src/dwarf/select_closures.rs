@@ -1,31 +1,56 @@
-//! Recognises the closures that `tokio::select!` polls by the names of their types.
+//! Recognises the closures that `tokio::select!` and `futures::select!` poll, by the names of their
+//! types.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{scan::PollFunction, types::Types};
 
-/// Returns the paths of the closures that `tokio::select!` polls, given the functions that poll
-/// them.
-pub(crate) fn select_closures(types: &Types<'_, '_>, polls: &[PollFunction]) -> HashSet<Arc<str>> {
-    let path =
-        |it: &PollFunction| Some(types.path_in(it.at, &types.units.entry(it.at)?, it.parent));
-    polls.iter().filter_map(|it| Some(select_closure(&path(it)?)?.into())).collect()
+/// The macro that has made a closure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Select {
+    /// `tokio::select!`.
+    OfTokio,
+    /// `futures::select!` or `futures::select_biased!`.
+    OfFutures,
 }
 
-/// Returns the closure that this instance of `PollFn::poll` calls, if `tokio::select!` created it.
+/// Returns the paths of the closures that these macros poll, given the functions that poll them.
+pub(crate) fn select_closures(
+    types: &Types<'_, '_>,
+    polls: &[PollFunction],
+) -> HashMap<Arc<str>, Select> {
+    let path =
+        |it: &PollFunction| Some(types.path_in(it.at, &types.units.entry(it.at)?, it.parent));
+    let closure = |it: &PollFunction| {
+        let path = path(it)?;
+        let (closure, select) = select_closure(&path)?;
+        Some((closure.into(), select))
+    };
+    polls.iter().filter_map(closure).collect()
+}
+
+/// Returns the closure that this instance of `PollFn::poll` calls, if a `select!` created it.
 ///
-/// The macro defines `__tokio_select_util::Out`, the return type of the closure, in the function
-/// that contains both.
-fn select_closure(poll: &str) -> Option<&str> {
-    let (block, arguments) =
-        poll.strip_prefix("core::future::poll_fn::{impl#")?.split_once("}::poll<")?;
+/// Each macro defines an enum, the return type of the closure, in the function that contains both.
+fn select_closure(poll: &str) -> Option<(&str, Select)> {
+    let of_futures = poll.strip_prefix("futures_util::future::poll_fn::{impl#");
+    let of_tokio = poll.strip_prefix("core::future::poll_fn::{impl#");
+    let (block, arguments) = of_tokio.or(of_futures)?.split_once("}::poll<")?;
     let arguments = arguments.strip_suffix('>').filter(|_| block.parse::<u32>().is_ok())?;
     let comma = top_level(arguments).find(|&at| arguments.as_bytes()[at..].starts_with(b", "))?;
     let (output, closure) = (&arguments[..comma], &arguments[comma + ", ".len()..]);
     let is_start = |at: &usize| closure.as_bytes()[*at..].starts_with(b"::{closure_env#");
     let start = top_level(closure).filter(is_start).last()?;
     let behind = output.strip_prefix(&closure[..start])?;
-    behind.starts_with("::__tokio_select_util::Out<").then_some(closure)
+    match (of_tokio, of_futures) {
+        (Some(_), None) if behind.starts_with("::__tokio_select_util::Out<") => {
+            Some((closure, Select::OfTokio))
+        }
+        (None, Some(_)) if behind.starts_with("::__PrivResult<") => {
+            Some((closure, Select::OfFutures))
+        }
+        _ => None,
+    }
 }
 
 /// Iterates over the positions in a type's name that are outside of all brackets.
@@ -54,11 +79,18 @@ mod tests {
         };
         let out = "app::f::{async_fn#0}::__tokio_select_util::Out<(), fn(u8) -> (u8, u8)>";
         let closure = "app::f::{async_fn#0}::{closure_env#1}<T, app::g::{closure_env#0}<u8, u8>>";
-        assert_eq!(select_closure(&poll(out, closure)), Some(closure));
+        assert_eq!(select_closure(&poll(out, closure)), Some((closure, Select::OfTokio)));
         let elsewhere = "app::h::{async_fn#0}::{closure_env#0}";
         assert_eq!(select_closure(&poll(out, elsewhere)), None, "another function's");
         assert_eq!(select_closure(&poll("()", closure)), None);
         let own = poll(out, closure).replace("core::future", "app");
         assert_eq!(select_closure(&own), None, "of another type");
+
+        let of_futures = |output: &str| poll(output, closure).replace("core::", "futures_util::");
+        let result = "app::f::{async_fn#0}::__PrivResult<(), u8>";
+        let found = select_closure(&of_futures(result));
+        assert_eq!(found, Some((closure, Select::OfFutures)), "futures::select!");
+        assert_eq!(select_closure(&of_futures(out)), None, "the other macro has another poll");
+        assert_eq!(select_closure(&poll(result, closure)), None);
     }
 }

@@ -1,13 +1,11 @@
 //! Follows types to the futures inside them.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use gimli::constants as dw;
 
 use super::{
+    select_closures::Select,
     types::Types,
     units::EntryRef,
     variants::{MemberEntry, is_function},
@@ -35,8 +33,8 @@ pub(crate) struct FutureTypes<'t, 'u, 'd> {
     types: &'t Types<'u, 'd>,
     /// The index of the coroutine at each entry.
     coroutines: HashMap<EntryRef, usize>,
-    /// The paths of the closures that `tokio::select!` polls.
-    selects: HashSet<Arc<str>>,
+    /// The paths of the closures that a `select!` polls.
+    selects: HashMap<Arc<str>, Select>,
     visited: HashMap<EntryRef, Visit>,
     /// What values of each type that was asked for consist of.
     contents: HashMap<EntryRef, Contents>,
@@ -48,7 +46,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
     pub(crate) fn new(
         types: &'t Types<'u, 'd>,
         coroutines: HashMap<EntryRef, usize>,
-        selects: HashSet<Arc<str>>,
+        selects: HashMap<Arc<str>, Select>,
     ) -> Self {
         let (visited, contents, leaves) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self { types, coroutines, selects, visited, contents, leaves, all: Vec::new() }
@@ -83,7 +81,8 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         }
         let id = TypeId(u32::try_from(self.all.len()).ok()?);
         let (name, size) = (self.types.name(at), self.types.size(at));
-        let is_select = self.selects.contains(&name);
+        let select = self.selects.get(&name).copied();
+        let is_select = select == Some(Select::OfTokio);
         self.all.push(FutureType {
             name,
             size,
@@ -91,6 +90,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
             is_plain_besides: besides >= Contents::Plain,
             is_data_besides: besides == Contents::Data,
             is_select,
+            is_futures_select: select == Some(Select::OfFutures),
             select_mask: is_select.then(|| self.select_mask(at)).flatten(),
         });
         Some(id)

@@ -146,6 +146,7 @@ mod tests {
             is_plain_besides: false,
             is_data_besides: false,
             is_select: false,
+            is_futures_select: false,
             select_mask: None,
         };
         let types = [future("a::f"), future("a::f"), future("a::g")];

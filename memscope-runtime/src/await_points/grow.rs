@@ -95,7 +95,7 @@ pub(super) fn make(child: Draft, way: StepKind) -> Option<&'static Node> {
     let is_end = matches!(step, Step::End(_));
     // Paths leave half of the room for the nodes that walks need.
     let has_room = PLACES.load(Ordering::Relaxed) < MOST_PLACES / 2;
-    let is_cached = is_end && has_room && !matches!(reach, Reach::Still);
+    let is_cached = is_end && has_room && !reach.is_still();
     let cached_path = if is_cached { CachedPath::to(future, parent, check) } else { None };
     let new = || {
         let places = (step.places() + cached_path.as_ref().map_or(0, CachedPath::places)) as u64;

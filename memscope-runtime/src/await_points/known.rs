@@ -45,6 +45,7 @@ const POLLERS: &[(&str, &[&str])] = &[
     // tokio 1.54: they set a budget or a task-local value, and poll. Some also ask a timer, or run
     // a local set.
     ("tokio::future::maybe_done::MaybeDone", &["future"]),
+    ("tokio::future::try_join::TryJoin3", &["future1", "future2", "future3"]),
     ("tokio::task::coop::Coop", &["fut"]),
     ("tokio::task::coop::unconstrained::Unconstrained", &["inner"]),
     ("tokio::task::local::RunUntil", &["future"]),
@@ -96,6 +97,8 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("futures_util::future::join::Join5", &["Fut1", "Fut2", "Fut3", "Fut4", "Fut5"]),
     ("futures_util::future::maybe_done::MaybeDone", &["__0"]),
     ("futures_util::future::option::OptionFuture", &["inner"]),
+    // As that of the standard library.
+    ("futures_util::future::poll_fn::PollFn", &["f"]),
     ("futures_util::future::select::Select", &["inner"]),
     ("futures_util::future::try_future::AndThen", &["inner"]),
     ("futures_util::future::try_future::ErrInto", &["inner"]),
@@ -291,6 +294,9 @@ fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
     if future.is_select {
         return Some(SELECT);
     }
+    if is_of_futures(layouts, future) {
+        return Some(Rule::Part);
+    }
     // `tokio::join!` keeps its futures in a type that no other code can name.
     let Shape::Struct(fields) = &future.shape else { return None };
     let [field] = &fields[..] else { return None };
@@ -301,6 +307,22 @@ fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
     let is_joined = |it: &Field| layouts.future_type(it.future_type).is_some_and(is_joined);
     (is_closure(future) && &*field.name == "futures" && futures.iter().all(is_joined))
         .then_some(JOIN)
+}
+
+/// Whether this is the closure of a macro of futures-util, which polls all of its futures that are
+/// not over: of `select!`, `join!` or `try_join!`. The last two have nothing but futures, under
+/// names that the macro gives them.
+pub(super) fn is_of_futures(layouts: &Layouts, future: &FutureType) -> bool {
+    if future.is_futures_select {
+        return true;
+    }
+    let Shape::Struct(fields) = &future.shape else { return false };
+    let is_joined = |(at, field): (usize, &Field)| {
+        let inside = layouts.future_type(inside_pointers(layouts, field.future_type));
+        let is_at = field.name.strip_prefix("_fut").is_some_and(|it| it.parse() == Ok(at));
+        is_at && inside.is_some_and(|it| MAYBE_DONE.contains(&path(it)))
+    };
+    is_closure(future) && !fields.is_empty() && fields.iter().enumerate().all(is_joined)
 }
 
 /// Whether a listed type has in this variant what its future has returned. That may be a future,
@@ -349,16 +371,21 @@ pub(super) fn joined_future(layouts: &Layouts, id: TypeId) -> Option<TypeId> {
 }
 
 /// The future behind pointers and in types that are only what they are made of.
-pub(super) fn inside(layouts: &Layouts, mut id: TypeId) -> TypeId {
+pub(super) fn inside(layouts: &Layouts, id: TypeId) -> TypeId {
+    let id = inside_pointers(layouts, id);
+    joined_future(layouts, id).map_or(id, |joined| inside_pointers(layouts, joined))
+}
+
+/// The same up to one of the futures of a join.
+fn inside_pointers(layouts: &Layouts, mut id: TypeId) -> TypeId {
     /// The most of them.
     const MOST: u32 = 8;
 
     for _ in 0..MOST {
         let Some(future) = layouts.future_type(id) else { return id };
-        id = match (&future.shape, joined_future(layouts, id)) {
-            (_, Some(joined)) => joined,
-            (Shape::Pointer { to, .. }, None) => *to,
-            (Shape::Struct(fields), None) => match &fields[..] {
+        id = match &future.shape {
+            Shape::Pointer { to, .. } => *to,
+            Shape::Struct(fields) => match &fields[..] {
                 [field] if PARTS.contains(&path(future)) => field.future_type,
                 _ => return id,
             },

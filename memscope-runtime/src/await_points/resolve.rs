@@ -28,12 +28,24 @@ pub(super) enum Reach {
     /// Everything: the memory is a copy that stands still. What a value waits for that was written
     /// by hand is as uncertain as elsewhere.
     Still,
+    /// The same. The path is in a value that was written by hand, or in a part of one.
+    StillByHand,
 }
 
 impl Reach {
     /// Whether a walk follows pointers, and asks numbers that stand elsewhere.
     fn has_all(self) -> bool {
-        matches!(self, Self::Everything | Self::Still)
+        matches!(self, Self::Everything) || self.is_still()
+    }
+
+    /// Whether the memory stands still.
+    pub(super) fn is_still(self) -> bool {
+        matches!(self, Self::Still | Self::StillByHand)
+    }
+
+    /// Whether the code that polls a tuple here was written by hand.
+    fn is_by_hand(self) -> bool {
+        matches!(self, Self::ByHand(_) | Self::StillByHand)
     }
 }
 
@@ -90,7 +102,7 @@ pub(super) fn resolve_select(
     mask: u64,
     reach: Reach,
 ) -> StepKind {
-    match only(layouts, closure, &all_fields(closure), start, false) {
+    match only(layouts, closure, &all_fields(closure), start, false, reach) {
         Ok(field) => {
             let start = start.saturating_add(field.offset);
             resolve_enabled(layouts, field.future_type, start, reach, Disabled(mask))
@@ -111,14 +123,14 @@ pub(super) fn resolve_variant(
         return StepKind::end(WalkEnd::NoFuture(written(&enumeration.name)));
     }
     let fields: Vec<&Field> = variant.fields.iter().collect();
-    if matches!(reach, Reach::Still) && may_wait_for_more(layouts, enumeration) {
+    if reach.is_still() && may_wait_for_more(layouts, enumeration) {
         let stop = match fields[..] {
             [] => WalkEnd::Leaf(written(&enumeration.name)),
             _ => perhaps(layouts, enumeration, &fields, start),
         };
         return StepKind { reach, ..StepKind::end(stop) };
     }
-    match only(layouts, enumeration, &fields, start, false) {
+    match only(layouts, enumeration, &fields, start, false, reach) {
         Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset), reach),
         Err(stop) => StepKind { reach, ..StepKind::end(stop) },
     }
@@ -182,7 +194,7 @@ impl StepKind {
             if fields.is_empty() && several {
                 return Step::End(disabled.leaves(&future.name));
             }
-            match only(layouts, future, &fields, start, drops_last) {
+            match only(layouts, future, &fields, start, drops_last, self.reach) {
                 Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
                 Err(stop) => return Step::End(disabled.note(&future.name, stop)),
             }
@@ -216,7 +228,7 @@ impl StepKind {
     ) -> Result<(), WalkEnd> {
         let name_of = |id| layouts.future_type(id).map_or_else(String::new, |it| written(&it.name));
         match (&future.shape, self.reach) {
-            (_, Reach::Everything | Reach::Still) | (Shape::Leaf, _) => {}
+            (_, Reach::Everything | Reach::Still | Reach::StillByHand) | (Shape::Leaf, _) => {}
             (Shape::Coroutine(_), Reach::ByHand(by) | Reach::Inline(by)) => {
                 self.reach = Reach::Inline(by);
             }
@@ -231,12 +243,23 @@ impl StepKind {
             }
             _ => {}
         }
-        if matches!(future.shape, Shape::Struct(_) | Shape::Enum { .. })
-            && known::rule(layouts, future) == Rule::ByHand
-        {
-            return self.enter_by_hand(layouts, id, future, start);
+        let rule = match future.shape {
+            // Which of its futures are over is asked only where memory stands still.
+            Shape::Struct(_) if !self.reach.is_still() && known::is_of_futures(layouts, future) => {
+                Rule::ByHand
+            }
+            Shape::Struct(_) | Shape::Enum { .. } => known::rule(layouts, future),
+            Shape::Coroutine(_) => Rule::Polls(&[]),
+            _ => Rule::Part,
+        };
+        if self.reach.is_still() && rule != Rule::Part {
+            let is_by_hand = rule == Rule::ByHand;
+            self.reach = if is_by_hand { Reach::StillByHand } else { Reach::Still };
         }
-        Ok(())
+        match rule {
+            Rule::ByHand => self.enter_by_hand(layouts, id, future, start),
+            Rule::Part | Rule::Polls(_) => Ok(()),
+        }
     }
 
     /// The same for a type that was written by hand.
@@ -247,7 +270,7 @@ impl StepKind {
         future: &FutureType,
         start: u64,
     ) -> Result<(), WalkEnd> {
-        let is_still = matches!(self.reach, Reach::Still);
+        let is_still = self.reach.is_still();
         if !future.is_plain_besides && !is_still {
             return Err(WalkEnd::ByHand(written(&future.name)));
         }
@@ -287,8 +310,14 @@ fn only<'l>(
     fields: &[&'l Field],
     start: u64,
     drops_last: bool,
+    reach: Reach,
 ) -> Result<&'l Field, WalkEnd> {
     let rule = known::rule(layouts, future);
+    let is_by_hand = match rule {
+        Rule::ByHand => true,
+        Rule::Part => reach.is_by_hand(),
+        Rule::Polls(_) => false,
+    };
     let is_polled = |it: &Field| match rule {
         Rule::Polls(names) => names.contains(&&*it.name),
         Rule::Part | Rule::ByHand => true,
@@ -305,6 +334,11 @@ fn only<'l>(
             let is_work = |it: &&&Field| !known::is_signal(layouts, it.future_type);
             let mut works = several.iter().filter(is_work);
             match (works.next(), works.next()) {
+                _ if is_by_hand => Err(WalkEnd::SomeOf {
+                    name,
+                    futures: functions(layouts, several),
+                    branches: branches(several, start),
+                }),
                 // The name of the tuple says that this is not all.
                 (Some(field), None) if arity(&future.name) > 1 && field.is_certain => Ok(field),
                 _ => Err(side_by_side(layouts, future, several, start)),

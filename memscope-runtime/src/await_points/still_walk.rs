@@ -194,8 +194,7 @@ fn place(
                 _ => branches.push(place(memory, at, end, left)),
             }
         }
-        let is_one_of_several = matches!(stop, WalkEnd::SideBySide { .. });
-        goes_on = branches.len() == 1 && is_whole && is_one_of_several;
+        goes_on = branches.len() == 1 && is_whole && stop.several().is_some();
     }
     StillPlace { node: node.id.load(Ordering::Relaxed), branches, goes_on }
 }

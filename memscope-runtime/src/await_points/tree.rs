@@ -397,7 +397,7 @@ impl Node {
 /// The type whose futures stand side by side where the node with this number ends.
 pub(super) fn side_by_side(id: u32) -> Option<&'static str> {
     match &NODES.get(id.checked_sub(1)?)?.get()?.step {
-        Step::End(WalkEnd::SideBySide { name, .. }) => Some(name),
+        Step::End(stop) => stop.several(),
         _ => None,
     }
 }

@@ -25,6 +25,9 @@ pub(crate) enum WalkEnd {
     Leaf(String),
     /// The type polls so many futures side by side. The first ones are named.
     SideBySide { name: String, count: usize, futures: Vec<String>, branches: Box<[Branch]> },
+    /// This type was written by hand and has these futures, and nothing else that it may wait for.
+    /// It may wait for one of them after the other, or for several.
+    SomeOf { name: String, futures: Vec<String>, branches: Box<[Branch]> },
     /// The future in this type may have been dropped, or is shared.
     Uncertain(String),
     /// This type was written by hand, and may have lent its parts to another thread.
@@ -51,8 +54,18 @@ impl WalkEnd {
     /// The futures into which a walk goes on where memory stands still.
     pub(super) fn branches(&self) -> &[Branch] {
         match self {
-            Self::SideBySide { branches, .. } | Self::Perhaps { branches, .. } => branches,
+            Self::SideBySide { branches, .. }
+            | Self::SomeOf { branches, .. }
+            | Self::Perhaps { branches, .. } => branches,
             _ => &[],
+        }
+    }
+
+    /// The type that has several futures, and waits for nothing else.
+    pub(super) fn several(&self) -> Option<&str> {
+        match self {
+            Self::SideBySide { name, .. } | Self::SomeOf { name, .. } => Some(name),
+            _ => None,
         }
     }
 
@@ -79,6 +92,10 @@ impl WalkEnd {
                 let futures = futures.join(", ");
                 format!("waits for {count} futures side by side in {name}: {futures}{more}")
             }
+            Self::SomeOf { name, futures, .. } => format!(
+                "waits for {name}, perhaps for {} in it: it is written by hand and may wait for one or several of them",
+                futures.join(" or ")
+            ),
             Self::Uncertain(name) => {
                 format!("waits for {name}, which may have been dropped or is shared")
             }
