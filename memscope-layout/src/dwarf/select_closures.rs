@@ -88,8 +88,8 @@ mod tests {
 
         let of_futures = |output: &str| poll(output, closure).replace("core::", "futures_util::");
         let result = "app::f::{async_fn#0}::__PrivResult<(), u8>";
-        let found = select_closure(&of_futures(result));
-        assert_eq!(found, Some((closure, Select::OfFutures)), "futures::select!");
+        let found = of_futures(result);
+        assert_eq!(select_closure(&found), Some((closure, Select::OfFutures)));
         assert_eq!(select_closure(&of_futures(out)), None, "the other macro has another poll");
         assert_eq!(select_closure(&poll(result, closure)), None);
     }

@@ -1,0 +1,73 @@
+//! The cases, by family.
+
+mod async_streams;
+mod by_hand;
+mod concurrency;
+mod control_flow;
+mod database;
+mod futures_future;
+mod futures_stream;
+mod grpc;
+mod http;
+mod io_and_process;
+mod macros;
+mod services;
+mod sinks_and_channels;
+mod tokio_sync;
+mod tokio_util;
+mod wrappers;
+
+macro_rules! families {
+    ($($name:ident),* $(,)?) => {
+        &[$((
+            stringify!($name),
+            concat!("src/cases/", stringify!($name), ".rs"),
+            include_str!(concat!(stringify!($name), ".rs")),
+        )),*]
+    };
+}
+
+/// The families: their names, files and sources.
+pub(crate) const FAMILIES: &[(&str, &str, &str)] = families![
+    async_streams,
+    by_hand,
+    concurrency,
+    control_flow,
+    database,
+    futures_future,
+    futures_stream,
+    grpc,
+    http,
+    io_and_process,
+    macros,
+    services,
+    sinks_and_channels,
+    tokio_sync,
+    tokio_util,
+    wrappers,
+];
+
+/// Removes what the cases have written.
+pub(crate) fn clean() {
+    let _ = std::fs::remove_file(database::file());
+}
+
+/// Spawns the tasks of all cases, in a runtime of Tokio.
+pub(crate) async fn spawn() {
+    futures_future::spawn();
+    futures_stream::spawn();
+    sinks_and_channels::spawn();
+    tokio_sync::spawn();
+    io_and_process::spawn();
+    tokio_util::spawn();
+    async_streams::spawn();
+    concurrency::spawn();
+    macros::spawn();
+    wrappers::spawn();
+    by_hand::spawn();
+    control_flow::spawn();
+    services::spawn();
+    database::spawn();
+    http::spawn().await;
+    grpc::spawn().await;
+}
