@@ -32,17 +32,24 @@ pub struct FutureType {
     /// `false` if it has a type of another crate, such as a future without a state machine.
     #[serde(default)]
     pub is_data_besides: bool,
-    /// Whether it is the closure that `tokio::select!` polls. Such a closure is recognised by its
+    /// The macro, if it is the closure that a `select!` polls. Such a closure is recognised by its
     /// return type, which the macro defines beside it.
     #[serde(default)]
-    pub is_select: bool,
-    /// Whether it is the closure that `futures::select!` or `futures::select_biased!` polls. It is
-    /// recognised in the same way, and polls all futures that it borrows and that are not over.
-    #[serde(default)]
-    pub is_futures_select: bool,
-    /// Of such a closure: which of its branches are disabled.
+    pub select: Option<Select>,
+    /// Of the closure of `tokio::select!`: which of its branches are disabled.
     #[serde(default)]
     pub select_mask: Option<SelectMask>,
+}
+
+/// A macro that has made a closure which polls several futures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Select {
+    /// `tokio::select!`.
+    OfTokio,
+    /// `futures::select!` or `futures::select_biased!`: the closure polls all futures that it
+    /// borrows and that are not over.
+    OfFutures,
 }
 
 /// Which branches of a `tokio::select!` are disabled: its `if` is false, or its pattern did not

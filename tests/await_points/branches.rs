@@ -255,7 +255,10 @@ fn the_macros_of_futures_wait_for_all_that_is_not_over() {
         futures::join!(leaf(), async {}, second());
     });
     let tried = point(async {
-        let waits = async { Ok::<(), ()>(second().await) };
+        let waits = async {
+            second().await;
+            Ok::<(), ()>(())
+        };
         let _ = futures::try_join!(async { Ok(()) }, waits);
     });
     let selected = point(async {
@@ -271,7 +274,7 @@ fn the_macros_of_futures_wait_for_all_that_is_not_over() {
     assert!(joined.stops.contains(" futures side by side in "), "{joined:#?}");
     assert_eq!(lines(&joined.branches), [at(&[LEAF]), at(&[SECOND, LEAF])], "{joined:#?}");
     for (point, expected) in
-        [(tried, vec![here + 4, here + 3, SECOND, LEAF]), (selected, vec![here + 9, SECOND, LEAF])]
+        [(tried, vec![here + 7, here + 4, SECOND, LEAF]), (selected, vec![here + 12, SECOND, LEAF])]
     {
         let own: Vec<u32> = point.frames.iter().map(|frame| frame.line).collect();
         assert_eq!(own, expected, "{point:#?}");

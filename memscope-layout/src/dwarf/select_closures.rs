@@ -4,15 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{scan::PollFunction, types::Types};
-
-/// The macro that has made a closure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Select {
-    /// `tokio::select!`.
-    OfTokio,
-    /// `futures::select!` or `futures::select_biased!`.
-    OfFutures,
-}
+use crate::shape::Select;
 
 /// Returns the paths of the closures that these macros poll, given the functions that poll them.
 pub(crate) fn select_closures(

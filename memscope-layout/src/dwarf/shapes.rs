@@ -5,13 +5,12 @@ use std::{collections::HashMap, sync::Arc};
 use gimli::constants as dw;
 
 use super::{
-    select_closures::Select,
     types::Types,
     units::EntryRef,
     variants::{MemberEntry, is_function},
 };
 use crate::{
-    shape::{Field, FutureType, PointerKind, SelectMask, Shape, Variant},
+    shape::{Field, FutureType, PointerKind, Select, SelectMask, Shape, Variant},
     type_id::TypeId,
 };
 
@@ -82,16 +81,14 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         let id = TypeId(u32::try_from(self.all.len()).ok()?);
         let (name, size) = (self.types.name(at), self.types.size(at));
         let select = self.selects.get(&name).copied();
-        let is_select = select == Some(Select::OfTokio);
         self.all.push(FutureType {
             name,
             size,
             shape,
             is_plain_besides: besides >= Contents::Plain,
             is_data_besides: besides == Contents::Data,
-            is_select,
-            is_futures_select: select == Some(Select::OfFutures),
-            select_mask: is_select.then(|| self.select_mask(at)).flatten(),
+            select,
+            select_mask: if select == Some(Select::OfTokio) { self.select_mask(at) } else { None },
         });
         Some(id)
     }

@@ -145,8 +145,7 @@ mod tests {
             shape: Shape::Leaf,
             is_plain_besides: false,
             is_data_besides: false,
-            is_select: false,
-            is_futures_select: false,
+            select: None,
             select_mask: None,
         };
         let types = [future("a::f"), future("a::f"), future("a::g")];

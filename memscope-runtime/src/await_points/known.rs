@@ -1,6 +1,6 @@
 //! The types that a walk may enter, and the fields to which it may go on: the only list of them.
 
-use memscope_layout::{Field, FutureType, Layouts, Shape, TypeId};
+use memscope_layout::{Field, FutureType, Layouts, Select, Shape, TypeId};
 
 /// The fields of a type to which a walk may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,7 +291,7 @@ pub(super) fn rule(layouts: &Layouts, future: &FutureType) -> Rule {
 fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
     const SELECT: Rule = Rule::Polls(&["_ref__futures"]);
     const JOIN: Rule = Rule::Polls(&["futures"]);
-    if future.is_select {
+    if future.select == Some(Select::OfTokio) {
         return Some(SELECT);
     }
     if is_of_futures(layouts, future) {
@@ -313,7 +313,7 @@ fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
 /// not over: of `select!`, `join!` or `try_join!`. The last two have nothing but futures, under
 /// names that the macro gives them.
 pub(super) fn is_of_futures(layouts: &Layouts, future: &FutureType) -> bool {
-    if future.is_futures_select {
+    if future.select == Some(Select::OfFutures) {
         return true;
     }
     let Shape::Struct(fields) = &future.shape else { return false };

@@ -62,10 +62,10 @@ pub(crate) const fn places_of<T>(chunks: u32) -> usize {
 /// A small program needs few of each kind, and the system writes zeroes to the whole chunk.
 const fn first_places<T>() -> u32 {
     match size_of::<T>() {
-        ..=64 => 64,
-        ..=128 => 32,
-        ..=256 => 16,
-        ..=512 => 8,
+        0..=64 => 64,
+        65..=128 => 32,
+        129..=256 => 16,
+        257..=512 => 8,
         _ => 4,
     }
 }

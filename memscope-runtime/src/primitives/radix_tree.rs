@@ -27,6 +27,7 @@ unsafe impl<L: Zeroed> Zeroed for Branch<L> {}
 const MOST_LOOKS: usize = 256;
 
 impl<L: Zeroed> RadixTree<L> {
+    #[expect(clippy::large_stack_arrays, reason = "it is the value of a static")]
     pub(super) const fn new() -> Self {
         Self([const { StaticRef::none() }; WIDTH])
     }

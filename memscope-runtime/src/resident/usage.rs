@@ -1,9 +1,6 @@
 //! What the program's allocator has taken from the system and keeps.
 
-use std::{
-    mem,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{
     config,
@@ -40,7 +37,7 @@ struct Last {
 
 impl Renew for Last {
     fn renew(&mut self) {
-        mem::forget(mem::replace(self, Self::NONE));
+        *self = Self::NONE;
     }
 }
 
