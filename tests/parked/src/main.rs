@@ -51,7 +51,7 @@ fn main() {
 
 /// The dump of the moment at which all tasks are parked: it is as the one before it.
 fn settled(expected: &[Expected]) -> TaskDump {
-    const MOST: Duration = Duration::from_secs(60);
+    const MOST: Duration = Duration::from_mins(1);
     let start = Instant::now();
     let mut before = None;
     loop {

@@ -36,7 +36,7 @@ fn counted<F: Future>(inner: F) -> Counted<F> {
 /// Polls its first part once, and then its second.
 struct Second<A, B> {
     first: Pin<Box<A>>,
-    second: Pin<Box<B>>,
+    other: Pin<Box<B>>,
     is_first: bool,
 }
 
@@ -47,12 +47,12 @@ impl<A: Future, B: Future> Future for Second<A, B> {
         if std::mem::take(&mut self.is_first) {
             let _ = self.first.as_mut().poll(context);
         }
-        self.second.as_mut().poll(context).map(drop)
+        self.other.as_mut().poll(context).map(drop)
     }
 }
 
-fn second<A: Future, B: Future>(first: A, second: B) -> Second<A, B> {
-    Second { first: Box::pin(first), second: Box::pin(second), is_first: true }
+fn second<A: Future, B: Future>(first: A, other: B) -> Second<A, B> {
+    Second { first: Box::pin(first), other: Box::pin(other), is_first: true }
 }
 
 /// A future of two steps, and one that keeps what is over.

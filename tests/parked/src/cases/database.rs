@@ -1,4 +1,4 @@
-//! sqlx with SQLite.
+//! sqlx and its `SQLite`.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,7 +10,7 @@ use sqlx::{
 
 use crate::park::{leaf, parks, tracked, turn};
 
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Takes hours.
 const LONG: &str = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers \

@@ -195,7 +195,7 @@ fn of_reqwest(address: SocketAddr) {
         let client = reqwest::Client::new();
         client
             .post(format!("http://{address}/never"))
-            .timeout(Duration::from_secs(3_600))
+            .timeout(Duration::from_hours(1))
             .body("body")
             .send()
             .await //~

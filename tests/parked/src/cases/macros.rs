@@ -29,7 +29,7 @@ fn of_tokio() {
     tracked("select! of a function and a timer", async {
         tokio::select! { //~ leaf
             () = leaf() => {}
-            () = tokio::time::sleep(Duration::from_secs(3_600)) => {}
+            () = tokio::time::sleep(Duration::from_hours(1)) => {}
         }
     });
     parks("select! of three channels", async {

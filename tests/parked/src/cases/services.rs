@@ -14,7 +14,7 @@ use crate::park::{leaf, local, on_local_set, tracked, turn};
 
 type Answer = Result<u8, BoxError>;
 
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_hours(1);
 
 #[derive(Clone)]
 struct Again(u32);

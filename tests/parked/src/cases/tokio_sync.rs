@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::park::{here, is, leaf, local, on_local_set, on_thread, parks, tracked, turn};
 
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_hours(1);
 
 pub(super) fn spawn() {
     locks();

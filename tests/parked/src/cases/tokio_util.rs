@@ -22,7 +22,7 @@ use tokio_stream::{StreamExt, StreamMap, wrappers};
 
 use crate::park::{here, is, leaf, on_thread, parks, tracked, turn};
 
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_hours(1);
 
 pub(super) fn spawn() {
     tokens_and_tasks();

@@ -47,7 +47,7 @@ pub(super) fn spawn() {
         let inner = async { leaf::<()>().await }; //~ 2 leaf
         let wrapped = tokio::task::unconstrained(track(inner).fuse().map(drop).boxed());
         let wrapped = wrapped.instrument(Span::none()).map(|()| 1);
-        tokio::time::timeout(std::time::Duration::from_secs(3_600), wrapped).await //~ 1
+        tokio::time::timeout(std::time::Duration::from_hours(1), wrapped).await //~ 1
     });
 }
 
