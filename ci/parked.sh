@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # Hundreds of parked tasks, in all that programs await: one dump is right about each of them or says
-# what it does not know, in a debug build, a release build, and with thin and fat LTO.
+# what it does not know, in a debug build and a release build. `ci/parked.sh thin fat` does the same
+# with LTO, which takes as long once more.
 set -euo pipefail
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/parked"
-cargo fmt --manifest-path tests/parked/Cargo.toml -- --check
-
 # parked <name> <profile> <folder> [flags of the compiler, for the program alone]
 parked() {
     local name="$1" profile="$2" folder="$3"
@@ -19,10 +18,16 @@ parked() {
     sed -n '/^family/,$p' "$CARGO_TARGET_DIR/$name.txt"
 }
 
-parked debug dev debug
-# The three release builds share their dependencies, so these have both what a linker takes and what
-# LTO takes. With optimisation, LTO of all code and its debug information takes many minutes.
-export RUSTFLAGS="-C embed-bitcode=yes"
-parked release release release
-parked thin release release -C lto=thin -C opt-level=0
-parked fat release release -C lto=fat -C opt-level=0
+builds=("$@")
+[ $# != 0 ] || builds=(debug release)
+for build in "${builds[@]}"; do
+    # The release builds share their dependencies, so these have both what a linker takes and what
+    # LTO takes. With optimisation, LTO of all code and its debug information takes many minutes.
+    [ "$build" = debug ] || export RUSTFLAGS="-C embed-bitcode=yes"
+    case "$build" in
+        debug) parked debug dev debug ;;
+        release) parked release release release ;;
+        thin | fat) parked "$build" release release -C "lto=$build" -C opt-level=0 ;;
+        *) echo "unknown build \`$build\`, expected debug, release, thin or fat" >&2; exit 1 ;;
+    esac
+done
