@@ -29,8 +29,8 @@ pub(crate) unsafe trait Zeroed: Sync + 'static {
 /// The memory comes from `System`, not from the program's allocator. So an arena may grow inside
 /// the allocator, as it does at a thread's first allocation, without entering it again.
 ///
-/// Invariant: `chunks[k]` is null or points to `first_places() << k` values that live for ever. Their
-/// addresses are below 2^48, because an owner word has 48 bits for its owner's address.
+/// Invariant: `chunks[k]` is null or points to `first_places() << k` values that live for ever.
+/// Their addresses are below 2^48, because an owner word has 48 bits for its owner's address.
 #[derive(Debug)]
 pub(crate) struct Arena<T: 'static> {
     chunks: [AtomicPtr<T>; CHUNKS],
@@ -304,7 +304,8 @@ fn at<T: Zeroed>(start: *mut T, offset: usize) -> &'static T {
     unsafe { &*place }
 }
 
-/// Splits an index into a chunk and an offset. Chunk `k` starts at index `first_places() * (2^k - 1)`.
+/// Splits an index into a chunk and an offset. Chunk `k` starts at index `first_places() * (2^k -
+/// 1)`.
 #[inline]
 fn split<T>(index: u32) -> Option<(usize, usize)> {
     let first = const { first_places::<T>() };
