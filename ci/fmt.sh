@@ -2,3 +2,4 @@
 # Formatting.
 set -euo pipefail
 cargo fmt --all -- --check
+cargo fmt --manifest-path tests/parked/Cargo.toml -- --check

@@ -7,7 +7,7 @@
 # dependencies included. Each crate prints the types that it works on itself, so all of them are
 # asked. The exceptions are those that memscope-layout/README.md names.
 set -euo pipefail
-# The tools come from where `ci/test.sh` has built them.
+# The tools come from where `ci/tools.sh` has built them.
 tools="${CARGO_TARGET_DIR:-target}/debug"
 target="${CARGO_TARGET_DIR:-target}/layout"
 mkdir -p "$target"
@@ -152,7 +152,8 @@ with_lto fat "$target/release/examples/web_service.again" &
 fat=$!
 agrees "$target/release/examples/web_service" "$target/release"
 agrees "$target/release/mini-redis-server" "$target/release"
-cargo build -q -p cargo-memscope -p memscope-layout --bin cargo-memscope
+# A test, so that it is the program that the tests have built.
+cargo test -q --no-run -p cargo-memscope -p memscope-layout --test commands
 shown examples/web_service --filter clients -n 2
 shown mini-redis-server --all --filter mini_redis -n 5
 # The example runs as the README says, in release; here its build is at hand.

@@ -16,10 +16,10 @@ python="$folder/venv/bin/python"
         python3 -m venv "$folder/venv"; } >> "$folder/venv.log" 2>&1 || skip python3-venv
 "$python" -m pip install -q mcp==2.3.0 > "$folder/pip.log" 2>&1 || skip "mcp from PyPI"
 
-# The same packages each time, so that they are the programs that other jobs have built.
+# A test, so that it is the program that the tests have built.
 layout=()
 [ "${1-}" != waits ] || layout=(--features memscope-rs/layout,memscope-tests/layout)
-cargo build -q -p cargo-memscope -p memscope-layout --bin cargo-memscope
+cargo test -q --no-run -p cargo-memscope -p memscope-layout --test commands
 cargo build -q "${layout[@]}" --example live_page
 programs="$(realpath "${CARGO_TARGET_DIR:-target}")/debug"
 MCP_FOLDER="$folder" MCP_PROGRAM="$programs/cargo-memscope" \

@@ -11,10 +11,10 @@ command -v tmux > /dev/null ||
     { apt-get update -qq && apt-get install -y -qq tmux; } > "$folder/install.log" 2>&1 ||
     { echo "skipped: tmux is not here, and cannot be installed" >&2; exit 0; }
 
-# The same packages each time, so that they are the programs that other jobs have built.
+# A test, so that it is the program that the tests have built.
 layout=()
 [ "${1-}" != waits ] || layout=(--features memscope-rs/layout,memscope-tests/layout)
-cargo build -q -p cargo-memscope -p memscope-layout --bin cargo-memscope
+cargo test -q --no-run -p cargo-memscope -p memscope-layout --test commands
 cargo build -q "${layout[@]}" --example live_page
 programs="$(realpath "${CARGO_TARGET_DIR:-target}")/debug"
 top="$programs/cargo-memscope memscope top"

@@ -89,7 +89,7 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("futures_util::future::future::UnitError", &["inner"]),
     ("futures_util::future::future::catch_unwind::CatchUnwind", &["future"]),
     ("futures_util::future::future::flatten::Flatten", &["f"]),
-    ("futures_util::future::future::fuse::Fuse", &["inner"]),
+    (FUSE, &["inner"]),
     ("futures_util::future::future::map::Map", &["future"]),
     ("futures_util::future::join::Join", &["Fut1", "Fut2"]),
     ("futures_util::future::join::Join3", &["Fut1", "Fut2", "Fut3"]),
@@ -237,23 +237,8 @@ const SIGNALS: [(&str, &str); 3] = [
     ("tonic::transport::server::", "connection_timeout_future::{async_fn_env#0}"),
 ];
 
-/// Futures that hand on an item of a stream: they are pending once, while the stream is ready with
-/// the item. So the function that awaits one is not what its task waits for.
-///
-/// Each was read in the source of the version named above it.
-const GIVERS: [&str; 3] = [
-    // async-stream 0.3.
-    "async_stream::yielder::Send",
-    // async-fn-stream 0.2.
-    "async_fn_stream::CollectFuture",
-    // genawaiter 0.99.
-    "genawaiter::core::Barrier",
-];
-
-/// Whether a function that awaits a value of this type has given an item.
-pub(super) fn gives_an_item(type_name: &str) -> bool {
-    GIVERS.contains(&type_name.split('<').next().unwrap_or_default())
-}
+/// It drops its future when that is over.
+const FUSE: &str = "futures_util::future::future::fuse::Fuse";
 
 /// It keeps what it polls in a `ManuallyDrop`, which only its own destructor drops.
 const INSTRUMENTED: &str = "tracing::instrument::Instrumented";
@@ -311,16 +296,18 @@ fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
 
 /// Whether this is the closure of a macro of futures-util, which polls all of its futures that are
 /// not over: of `select!`, `join!` or `try_join!`. The last two have nothing but futures, under
-/// names that the macro gives them.
+/// names and numbers that the macro gives them; those without functions are not among the fields.
 pub(super) fn is_of_futures(layouts: &Layouts, future: &FutureType) -> bool {
-    if future.select == Some(Select::OfFutures) {
-        return true;
-    }
     let Shape::Struct(fields) = &future.shape else { return false };
+    let inside = |field: &Field| layouts.future_type(inside_pointers(layouts, field.future_type));
+    if future.select == Some(Select::OfFutures) {
+        // It passes over a future that is terminated. A `Fuse` has dropped its own then. The source
+        // of a stream such as `TakeUntil` may still wait.
+        return fields.iter().all(|it| inside(it).is_some_and(|it| path(it) == FUSE));
+    }
     let is_joined = |(at, field): (usize, &Field)| {
-        let inside = layouts.future_type(inside_pointers(layouts, field.future_type));
-        let is_at = field.name.strip_prefix("_fut").is_some_and(|it| it.parse() == Ok(at));
-        is_at && inside.is_some_and(|it| MAYBE_DONE.contains(&path(it)))
+        let number = field.name.strip_prefix("_fut").and_then(|it| it.parse::<usize>().ok());
+        number >= Some(at) && inside(field).is_some_and(|it| MAYBE_DONE.contains(&path(it)))
     };
     is_closure(future) && !fields.is_empty() && fields.iter().enumerate().all(is_joined)
 }

@@ -3,7 +3,8 @@
 //! `layouts` reads the program's debug information. `walk` follows the memory of a pending future
 //! through the nodes of `tree`. `grow` makes a node when a walk first needs it, and `resolve`
 //! decides how the walk goes on there: `joined` where some futures may be over, `tuple` where some
-//! are disabled. `known` lists the wrappers that a walk may enter.
+//! are disabled. `known` lists the wrappers that a walk may enter, and `givers` the functions of
+//! streams that have given an item.
 //!
 //! `still_walk` does the same in memory that stands still: that of a copy of the process, or what
 //! another program's dump of tasks has with it. The feature `decode` is for that program's memory
@@ -19,6 +20,8 @@ pub(crate) mod grow;
 pub(crate) mod cached_path;
 #[cfg(feature = "decode")]
 pub(crate) mod function_name;
+#[cfg(feature = "decode")]
+mod givers;
 pub(crate) mod image;
 #[cfg(feature = "decode")]
 mod joined;

@@ -19,9 +19,9 @@ use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 #[cfg(feature = "layout")]
 use super::walk::{self, Start};
 use super::{
+    givers,
     grow::{Draft, add, behind, find_or_make_root, make},
     joined::Joined,
-    known,
     layouts::{self, locals_of, place_of, written},
     resolve::{Reach, StepKind, resolve, resolve_enabled, resolve_select, resolve_variant},
     seen::Seen,
@@ -243,7 +243,7 @@ impl Node {
         let index = machine.states.iter().position(|state| state.value == Some(value))?;
         let state = machine.states.get(index)?;
         let is_waiting = matches!(state.kind, StateKind::Suspended(_));
-        let has_given = state.awaited().is_some_and(|it| known::gives_an_item(&it.type_name));
+        let has_given = state.awaited().is_some_and(|it| givers::gives_an_item(&it.type_name));
         let frame = (is_waiting && !has_given).then_some((*coroutine, index));
         let check = PathCheck::value(&self.step, value);
         let child = Draft { frame, value, check, ..self.child() };

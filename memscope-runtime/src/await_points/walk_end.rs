@@ -93,7 +93,7 @@ impl WalkEnd {
                 format!("waits for {count} futures side by side in {name}: {futures}{more}")
             }
             Self::SomeOf { name, futures, .. } => format!(
-                "waits for {name}, perhaps for {} in it: it is written by hand and may wait for one or several of them",
+                "waits for {name}, perhaps for {} in it: it may wait for one or several of them",
                 futures.join(" or ")
             ),
             Self::Uncertain(name) => {

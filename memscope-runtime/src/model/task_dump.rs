@@ -16,8 +16,8 @@ pub struct TaskDump {
     /// How long all took. The process ran on meanwhile.
     #[serde(default)]
     pub taken_ns: u64,
-    /// Memory that the copy of the process took beside the pages that it shared, at one time at
-    /// most. The system counts it in steps of up to 256 KiB.
+    /// Memory that the copy of the process took, at one time at most: what was resident above the
+    /// memory that it began with. The system counts that in steps of some pages.
     #[serde(default)]
     pub copy_bytes: u64,
     /// The tasks: those that have not ended, then those that have ended and still have their Tokio

@@ -138,13 +138,17 @@ mod tests {
         let layout = Layout::from_size_align(1 << 20, 64).expect("a layout");
         let zeroes = Zeroes::map(layout).expect("memory");
         assert_eq!(resident_bytes(zeroes.start, 1 << 20), 0);
-        for (at, expected) in [(0, 1), (100, 1), (0x1_0000, 2), (0xf_ffff, 3), (0x5_0000, 4)] {
+        let mut page = 0;
+        for (at, pages) in [(0, 1), (100, 1), (0x1_0000, 2), (0xf_ffff, 3), (0x5_0000, 4)] {
             // SAFETY: inside of the mapping.
             let byte = unsafe { zeroes.start.add(at) };
             // SAFETY: this thread alone uses it.
             unsafe { byte.write(1) };
-            assert_eq!(resident_bytes(zeroes.start, 1 << 20), expected * 4096);
+            let resident = resident_bytes(zeroes.start, 1 << 20);
+            page = if page == 0 { resident } else { page };
+            assert_eq!(resident, pages * page, "pages of {page} bytes");
         }
+        assert!(page != 0);
         assert_eq!(resident_bytes(zeroes.start.wrapping_add(8), 4096), 4096, "not whole pages");
         // SAFETY: this thread alone used it.
         unsafe { zeroes.give_back() };

@@ -121,9 +121,7 @@ impl Seen {
         let is_on = |lines: &[Line], chain: &Vec<Line>| chain.starts_with(lines);
         let mut missing: BTreeSet<&Vec<Line>> = chains.iter().collect();
         let mut why = None;
-        let mut says_several = false;
         for end in &self.ends {
-            says_several |= end.is_one_of_several;
             let ahead: Vec<&Vec<Line>> = chains.iter().filter(|it| is_on(&end.lines, it)).collect();
             if ahead.is_empty() {
                 return wrong(format!("it does not wait at {}", written(&end.lines)));
@@ -144,16 +142,28 @@ impl Seen {
             if !is_exact && has_lines && !below.iter().any(|it| is_candidate(&it)) {
                 return wrong("what it waits for is none of those that it perhaps waits for");
             }
-            for chain in ahead {
-                missing.remove(chain);
+            // A candidate without a line stands for any chain.
+            let is_covered = |chain: &Vec<Line>| {
+                !has_lines
+                    || *chain == end.lines
+                    || below.iter().any(|it| it.len() == end.lines.len() || is_on(it, chain))
+            };
+            for chain in ahead.iter().filter(|it| is_covered(it)) {
+                missing.remove(*chain);
             }
             why.get_or_insert(if end.is_perhaps { "perhaps" } else { "the chain ends early" });
         }
-        match (missing.first(), why) {
-            (None, None) => (Verdict::Right, String::new()),
-            (None, Some(why)) => (Verdict::Honest, why.to_owned()),
-            (Some(_), _) if says_several => (Verdict::Honest, "one of several".to_owned()),
-            (Some(chain), _) => wrong(format!("it also waits at {}", written(chain))),
+        // What an end says of others beside it is of what lies below its lines.
+        let is_beside = |chain: &&Vec<Line>| {
+            let says = |it: &&End| it.is_one_of_several && is_on(&it.lines, chain);
+            self.ends.iter().any(|it| says(&it))
+        };
+        let unsaid = missing.iter().find(|it| !is_beside(it));
+        match (unsaid, missing.is_empty(), why) {
+            (Some(chain), ..) => wrong(format!("it also waits at {}", written(chain))),
+            (None, false, _) => (Verdict::Honest, "one of several".to_owned()),
+            (None, true, Some(why)) => (Verdict::Honest, why.to_owned()),
+            (None, true, None) => (Verdict::Right, String::new()),
         }
     }
 }

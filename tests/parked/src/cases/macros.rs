@@ -244,6 +244,20 @@ fn of_futures() {
             }
         }
     });
+    parks("select! of futures beside a stream that was told to stop", async {
+        let source = async_stream::stream! {
+            leaf::<()>().await;
+            yield ();
+        };
+        let mut stopped = pin!(source.take_until(turn()));
+        let mut waits = pin!(async { leaf::<()>().await }.fuse()); //~ 2 leaf
+        loop {
+            futures::select! { //~ 1
+                _ = stopped.next() => {}
+                () = waits => break,
+            }
+        }
+    });
     parks("the handler of select! of futures", async {
         let mut waits = pin!(async { leaf::<()>().await }.fuse());
         futures::select! {
