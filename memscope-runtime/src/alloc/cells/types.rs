@@ -268,6 +268,7 @@ impl CellType {
     }
 
     /// Names the type, and so the tasks that ended before.
+    #[cfg_attr(not(feature = "symbols"), allow(dead_code, reason = "no name is looked up"))]
     pub(crate) fn name(&self, site: &'static Site) {
         self.site.set(site);
         self.naming.store(Naming::Named as u8, Ordering::Relaxed);
