@@ -3,7 +3,7 @@
 use std::{future::pending, hint::black_box, sync::Arc};
 
 use memscope_rs::async_memory::{HeapGraph, HeldBy, RootKind, heap_graph, spawn_tracked};
-use memscope_tests::{cells_learned, programs::is_with_variable};
+use memscope_tests::{cells_learned, clear_stack as clear, programs::is_with_variable};
 use tokio::{runtime::Runtime, sync::mpsc};
 
 /// The bytes of each buffer, which no other blocks have.
@@ -106,14 +106,6 @@ fn task(graph: &HeapGraph, bytes: usize) -> &HeldBy {
     let task = found.next().unwrap_or_else(|| panic!("no task with {bytes}: {graph:#}"));
     assert!(found.next().is_none(), "{graph:#}");
     task
-}
-
-/// Overwrites what the polls and calls before have left on the stack. A future that is made there
-/// has such words where it is not written yet, and so the block of another task.
-#[inline(never)]
-#[expect(clippy::large_stack_arrays, reason = "as deep as what was called before")]
-fn clear() {
-    black_box([0_u8; 64 << 10]);
 }
 
 fn runtime() -> Runtime {

@@ -10,7 +10,7 @@ use std::{
 use memscope_rs::async_memory::{
     HeapGraph, HeldBy, RootKind, get_memory_snapshot, heap_graph, spawn_tracked, track,
 };
-use memscope_tests::{cells_learned, programs::is_with_variable};
+use memscope_tests::{cells_learned, clear_stack, programs::is_with_variable};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -47,6 +47,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 async fn session(bytes: usize, shared: Arc<Vec<u8>>, waits: mpsc::Sender<()>) {
+    clear_stack();
     let buffer = vec![7_u8; bytes];
     waits.send(()).await.expect("received");
     tokio::time::sleep(Duration::from_hours(1)).await;
@@ -62,6 +63,7 @@ fn each_task_holds_its_own_and_none_holds_another() {
     let shared = Arc::new(vec![1_u8; 5_000_000]);
     let (waits, mut is_waiting) = mpsc::channel(1);
     for number in 0..40 {
+        clear_stack();
         let future = session(60_000, Arc::clone(&shared), waits.clone());
         if number % 2 == 0 {
             runtime.spawn(future);
@@ -100,6 +102,7 @@ fn a_runtime_is_a_root_and_each_task_has_its_id_and_name() {
     let shared = Arc::new(Vec::new());
     let (waits, mut is_waiting) = mpsc::channel(1);
     for number in 0..20_u32 {
+        clear_stack();
         let future = session(123_456, Arc::clone(&shared), waits.clone());
         if number % 2 == 0 {
             runtime.spawn(future);

@@ -283,6 +283,14 @@ pub fn conserved<A>(allocator: &Independent<A>) -> MemorySnapshot {
     snapshot
 }
 
+/// Overwrites what the polls and calls before have left on the stack. A future that is made there
+/// has such words where it is not written yet, and so the block of another task.
+#[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "as deep as what was called before")]
+pub fn clear_stack() {
+    std::hint::black_box([0_u8; 64 << 10]);
+}
+
 /// What memscope itself holds for tasks, sites, variables and events. So without the table that
 /// grows with the program's addresses, without stacks, which are sampled, and their names, and
 /// without the history, which is full after a while.
