@@ -2,7 +2,7 @@
 
 use std::ptr;
 
-use super::graph::NoRoom;
+use super::{bits::Bits, graph::NoRoom};
 use crate::{
     accounting::{
         Owner,
@@ -22,8 +22,8 @@ pub(super) struct Blocks {
     starts: List<u64>,
     /// [`LARGE`] for what does not fit.
     sizes: List<u32>,
-    /// A bit for each block: it may be a cell.
-    cells: List<u64>,
+    /// Those that may be cells.
+    cells: Bits,
     pages: Pages,
     pub(super) bytes: u64,
 }
@@ -91,7 +91,7 @@ impl Blocks {
 
     /// Whether the block may be the cell of a Tokio task, tracked or not.
     pub(super) fn may_be_cell(&self, block: usize) -> bool {
-        self.cells[block / BITS] & 1 << (block % BITS) != 0
+        self.cells.is_set(block)
     }
 
     /// The block that an address lies in.
@@ -146,8 +146,6 @@ impl Blocks {
 /// Stands for the size of a block of 4 GiB and more, which has a slot.
 const LARGE: u32 = u32::MAX;
 
-const BITS: usize = u64::BITS as usize;
-
 /// The size of the block that begins here, of which this is kept.
 #[inline]
 fn size(start: u64, kept: u32) -> u64 {
@@ -186,7 +184,7 @@ fn count(maps: &Maps) -> Count {
 struct Found {
     starts: List<u64>,
     sizes: List<u32>,
-    cells: List<u64>,
+    cells: Bits,
     is_full: bool,
 }
 
@@ -196,7 +194,7 @@ impl Found {
             Some(Self {
                 starts: List::with_capacity(capacity)?,
                 sizes: List::with_capacity(capacity)?,
-                cells: List::zeroed(capacity / BITS + 1)?,
+                cells: Bits::new(capacity)?,
                 is_full: false,
             })
         };
@@ -220,8 +218,7 @@ impl Found {
 
     fn copy(&mut self, from: &Self, at: usize) {
         if self.end() <= from.starts[at] {
-            let may_be_cell = from.cells[at / BITS] & 1 << (at % BITS) != 0;
-            self.push(from.starts[at], from.sizes[at], may_be_cell);
+            self.push(from.starts[at], from.sizes[at], from.cells.is_set(at));
         }
     }
 
@@ -234,7 +231,7 @@ impl Found {
         let at = self.starts.len();
         let has_room = self.starts.push(start) && self.sizes.push(kept);
         if has_room && may_be_cell {
-            self.cells[at / BITS] |= 1 << (at % BITS);
+            self.cells.set(at);
         }
         self.is_full |= !has_room;
     }

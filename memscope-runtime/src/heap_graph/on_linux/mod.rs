@@ -7,6 +7,7 @@
 mod wire;
 mod threads;
 mod plan;
+mod bits;
 mod blocks;
 mod task_cells;
 mod graph;

@@ -1,6 +1,6 @@
 //! The blocks that are roots by themselves: cells of Tokio's tasks, and the runtimes they run on.
 
-use super::{blocks::Blocks, graph::NoRoom};
+use super::{bits::Bits, blocks::Blocks, graph::NoRoom};
 #[cfg(feature = "tokio")]
 use crate::{
     accounting::Record,
@@ -16,8 +16,8 @@ pub(super) struct Cells {
     pub(super) found: List<u32>,
     /// A runtime's part that each of its cells leads to.
     pub(super) runtimes: List<u32>,
-    /// A bit for each block: it is among these.
-    bits: List<u64>,
+    /// The blocks that are among these.
+    apart: Bits,
 }
 
 impl Cells {
@@ -27,7 +27,7 @@ impl Cells {
         let mut cells = Self {
             found: List::with_capacity(blocks.len()).ok_or(NoRoom)?,
             runtimes: List::with_capacity(MOST_RUNTIMES).ok_or(NoRoom)?,
-            bits: List::<u64>::zeroed(blocks.len() / 64 + 1).ok_or(NoRoom)?,
+            apart: Bits::new(blocks.len()).ok_or(NoRoom)?,
         };
         let may_be = || (0..blocks.len()).filter(|block| blocks.may_be_cell(*block));
         for block in may_be() {
@@ -47,13 +47,13 @@ impl Cells {
     }
 
     fn set_apart(&mut self, block: usize) {
-        self.bits[block / 64] |= 1 << (block % 64);
+        self.apart.set(block);
     }
 
     /// Whether the block is a root by itself: what refers to it does not hold it.
     #[inline]
     pub(super) fn is_apart(&self, block: usize) -> bool {
-        self.bits[block / 64] & 1 << (block % 64) != 0
+        self.apart.is_set(block)
     }
 
     pub(super) fn is_runtime(&self, block: usize) -> bool {
