@@ -31,7 +31,9 @@ mod tests {
     fn a_bit_that_is_set_is_no_other() {
         let mut bits = Bits::new(130).expect("memory");
         let set = [0, 63, 64, 129, 130];
-        set.iter().for_each(|block| bits.set(*block));
+        for block in set {
+            bits.set(block);
+        }
         let found: Vec<usize> = (0..=130).filter(|block| bits.is_set(*block)).collect();
         assert_eq!(found, set);
     }
