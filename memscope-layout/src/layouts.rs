@@ -84,6 +84,12 @@ impl Layouts {
         (self.future_type(id)?.size == Some(size)).then_some(id)
     }
 
+    /// Returns `true` if debug information has a vtable of `dyn Future` at this address, which is
+    /// relative as in [`by_vtable`](Self::by_vtable).
+    pub fn has_vtable(&self, address: u64) -> bool {
+        self.vtables.binary_search_by_key(&address, |it| it.0).is_ok()
+    }
+
     /// Returns the layout of the Tokio tasks that a function polls.
     ///
     /// `address` is that of the function: the first one in the vtable of such a task. It is

@@ -50,6 +50,6 @@ pub use source_location::Place;
 pub use symbolizer::Symbolizer;
 pub use symbols::{Symbols, Variable};
 #[cfg(feature = "dwarf")]
-pub use task_layout::TaskLayout;
+pub use task_layout::{Output, Room, TaskLayout};
 #[cfg(feature = "dwarf")]
 pub use type_id::TypeId;

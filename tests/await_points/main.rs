@@ -16,6 +16,7 @@ mod deep;
 mod dump;
 mod elsewhere;
 mod held_by_variables;
+mod vacant_words;
 mod macros;
 mod offline;
 mod servers;

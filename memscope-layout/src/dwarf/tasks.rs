@@ -14,7 +14,10 @@ use super::{
     types::Types,
     units::EntryRef,
 };
-use crate::{shape::FutureType, task_layout::TaskLayout};
+use crate::{
+    shape::FutureType,
+    task_layout::{Output, Room, TaskLayout},
+};
 
 /// Where the functions and the blocks are.
 const POLLS: (&str, &str) = ("tokio::runtime::task::raw", "poll");
@@ -104,6 +107,11 @@ fn layout<'d>(
         if let Some(part) = types.variants(stage) {
             let running = part.variants.iter().find(|it| it.name == "Running")?;
             let [future] = &running.members[..] else { return None };
+            let output = part.variants.iter().find(|it| it.name == "Finished").and_then(|it| {
+                let [output] = &it.members[..] else { return None };
+                let offset = start.checked_add(output.offset)?;
+                Some(Output { has_output: it.value?, room: Room { offset, size: output.size? } })
+            });
             let mut discriminant = part.discriminant?;
             discriminant.offset = discriminant.offset.checked_add(start)?;
             return Some(TaskLayout {
@@ -113,6 +121,8 @@ fn layout<'d>(
                 future_type: future_types.find(future.type_?, true)?,
                 stage: discriminant,
                 has_future: running.value?,
+                stage_room: types.size(stage).map(|size| Room { offset: start, size }),
+                output,
             });
         }
         // A wrapper has one member.
@@ -138,6 +148,8 @@ mod tests {
             future_type: TypeId(future),
             stage: Discriminant { offset: 48, size: 4 },
             has_future: 0,
+            stage_room: None,
+            output: None,
         };
         let future = |name: &str| FutureType {
             name: name.into(),

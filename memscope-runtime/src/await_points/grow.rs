@@ -145,7 +145,7 @@ pub(super) fn add(
 pub(super) fn behind(layouts: &Layouts, vtable: usize) -> Result<TypeId, &'static str> {
     let offset = image::offset_of(vtable).ok_or("it comes from a library")?;
     let address = layouts.base_address().wrapping_add(offset);
-    if !layouts.vtables().any(|(known, _)| known == address) {
+    if !layouts.has_vtable(address) {
         return Err("debug information does not have its type");
     }
     // SAFETY: debug information says that there is a vtable at this address.

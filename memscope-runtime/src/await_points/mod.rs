@@ -7,8 +7,9 @@
 //! streams that have given an item.
 //!
 //! `still_walk` does the same in memory that stands still: that of a copy of the process, or what
-//! another program's dump of tasks has with it. The feature `decode` is for that program's memory
-//! alone, `layout` for this program's as well.
+//! another program's dump of tasks has with it. `vacant` tells which bytes of a task have no value
+//! there, and `vacant_types` makes what it needs of the layouts. The feature `decode` is for that
+//! program's memory alone, `layout` for this program's as well.
 #![cfg_attr(
     not(feature = "layout"),
     allow(dead_code, reason = "this program's own futures are not looked into")
@@ -41,6 +42,20 @@ pub(crate) mod still_walk;
 pub(crate) mod tree;
 #[cfg(feature = "decode")]
 mod tuple;
+#[cfg(all(
+    feature = "layout",
+    feature = "tokio",
+    target_os = "linux",
+    target_pointer_width = "64"
+))]
+pub(crate) mod vacant;
+#[cfg(all(
+    feature = "layout",
+    feature = "tokio",
+    target_os = "linux",
+    target_pointer_width = "64"
+))]
+pub(crate) mod vacant_types;
 #[cfg(feature = "decode")]
 pub(crate) mod walk;
 #[cfg(feature = "decode")]

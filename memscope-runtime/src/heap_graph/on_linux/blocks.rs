@@ -123,6 +123,25 @@ impl Blocks {
         }
     }
 
+    /// The integer of so many bytes at an address; `None` outside of this range, which is that of a
+    /// block.
+    #[allow(dead_code, reason = "for blocks of a known type, which takes layouts")]
+    pub(super) fn number(block: std::ops::Range<usize>, at: usize, size: u8) -> Option<u64> {
+        let size = usize::from(size);
+        let is_inside = block.start <= at && at.checked_add(size)? <= block.end;
+        if !is_inside || !(1..=WORD).contains(&size) {
+            return None;
+        }
+        let (first, last) = (at / WORD * WORD, (at + size - 1) / WORD * WORD);
+        let shift = (at - first) as u32 * u8::BITS;
+        // SAFETY: a byte of the word is in the block, so the word is in its mapping; aligned.
+        let low = unsafe { word(first) } as u64 >> shift;
+        // SAFETY: as above.
+        let high = if last == first { 0 } else { (unsafe { word(last) } as u64) << (64 - shift) };
+        let unused = (WORD - size) as u32 * u8::BITS;
+        Some((low | high) << unused >> unused)
+    }
+
     /// Calls `each` with every block that a word in this range points at or into, and whether it
     /// points at the start. The lowest bits of a word may be a tag.
     ///

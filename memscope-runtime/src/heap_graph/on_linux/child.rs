@@ -12,6 +12,7 @@ use super::{
     leaks,
     plan::{Kept, Plan},
     task_cells::{Cells, header_words, live_cell},
+    typed::Typed,
     wire,
 };
 use crate::{
@@ -42,6 +43,7 @@ fn search(plan: &Plan, channel: libc::c_int, writer: &mut Writer) -> Result<(), 
     let is_whole = live_blocks <= blocks.len() as u64;
     let ranges = ranges(plan, &maps, &blocks, is_whole)?;
     let cells = Cells::find(&blocks)?;
+    let mut typed = Typed::find(&plan.types, &blocks)?;
     let roots = plan.roots.len();
     if roots + blocks.len() >= NONE as usize {
         return Err(NoRoom);
@@ -62,8 +64,7 @@ fn search(plan: &Plan, channel: libc::c_int, writer: &mut Writer) -> Result<(), 
             unsafe { blocks.scan(start, end, to) };
         };
         if let Some(block) = (node as usize).checked_sub(roots) {
-            let start = blocks.start(block);
-            return refer(start, start + blocks.size(block) as usize);
+            return typed.each_range(&blocks, block, refer);
         }
         let first = ranges.partition_point(|it| it.root < u64::from(node));
         for it in ranges[first..].iter().take_while(|it| it.root == u64::from(node)) {

@@ -6,10 +6,11 @@
 
 mod wire;
 mod threads;
-mod plan;
 mod bits;
 mod blocks;
 mod task_cells;
+mod typed;
+mod plan;
 mod graph;
 mod holdings;
 mod leaks;

@@ -6,7 +6,7 @@ use std::fs;
 
 use memscope_layout::{Symbols, Variable};
 
-use super::threads::Threads;
+use super::{threads::Threads, typed::Types};
 use crate::{
     alloc::thread_places,
     model::RootKind,
@@ -53,6 +53,7 @@ pub(super) struct Plan {
     pub(super) roots: Vec<Root>,
     pub(super) ranges: Vec<Range>,
     pub(super) threads: Threads,
+    pub(super) types: Types,
     modules: Vec<Range>,
     symbols: Option<Symbols>,
     variables: Vec<Variable>,
@@ -77,6 +78,7 @@ impl Plan {
             roots: Vec::new(),
             ranges: Vec::new(),
             threads: Threads::read(stack)?,
+            types: Types::read(),
             modules: Vec::new(),
             symbols: None,
             variables: Vec::new(),

@@ -63,7 +63,7 @@ impl Cells {
 
 /// The header of a block that is a cell whose type was seen.
 #[cfg(feature = "tokio")]
-fn header(blocks: &Blocks, block: usize) -> Option<(*const u8, cells::CellHeader)> {
+pub(super) fn header(blocks: &Blocks, block: usize) -> Option<(*const u8, cells::CellHeader)> {
     let start = std::ptr::with_exposed_provenance(blocks.start(block));
     // SAFETY: the block is in this picture, which stands still.
     Some((start, unsafe { cells::peek(start, blocks.size(block) as usize) }?))

@@ -1,0 +1,249 @@
+//! Makes [`Vacancies`] of the types that debug information describes.
+
+use std::{collections::HashMap, ops::Range};
+
+use memscope_layout::{
+    Coroutine, Evidence, Field, Layouts, Member, PointerKind, Shape, State, TaskLayout, TypeId,
+};
+
+use super::{
+    grow, image,
+    known::{self, Rule},
+    vacant::{Choice, Content, Kind, KindNumber, Part, Vacancies, WHOLE},
+};
+
+/// The most types that are looked at. All bytes of further ones count.
+const MOST_KINDS: usize = 1 << 16;
+
+/// Makes [`Vacancies`].
+#[derive(Debug)]
+pub(crate) struct Maker<'l> {
+    layouts: &'l Layouts,
+    kinds: Vec<Kind>,
+    /// The types that have a number, each with whether the type around it keeps it alive until it
+    /// is dropped itself.
+    numbers: HashMap<(TypeId, bool), KindNumber>,
+    todo: Vec<(TypeId, bool, KindNumber)>,
+}
+
+impl<'l> Maker<'l> {
+    pub(crate) fn new(layouts: &'l Layouts) -> Self {
+        let whole = Kind { size: 0, content: Content::Whole };
+        Self { layouts, kinds: vec![whole], numbers: HashMap::new(), todo: Vec::new() }
+    }
+
+    /// The type of the blocks that are cells with this layout.
+    pub(crate) fn cell(&mut self, layout: &TaskLayout) -> KindNumber {
+        let future_size = self.layouts.future_type(layout.future_type).and_then(|it| it.size);
+        let (Some(room), Some(future_size)) = (layout.stage_room, future_size) else {
+            return WHOLE;
+        };
+        let room = room.offset..room.offset.saturating_add(room.size);
+        let stage = layout.stage.offset..layout.stage.offset.saturating_add(layout.stage.size);
+        let end = layout.future_offset.saturating_add(future_size);
+        let future = Part {
+            offset: offset(layout.future_offset),
+            kind: self.number(layout.future_type, false),
+        };
+        let mut choices = vec![Choice {
+            value: Some(layout.has_future),
+            vacant: besides(&room, [stage.clone(), layout.future_offset..end]),
+            parts: vec![future],
+        }];
+        if let Some(output) = layout.output {
+            let taken = output.room.offset..output.room.offset.saturating_add(output.room.size);
+            let vacant = besides(&room, [stage.clone(), taken]);
+            choices.push(Choice { value: Some(output.has_output), vacant, parts: Vec::new() });
+            // The third stage: the output was taken.
+            let vacant = besides(&room, [stage]);
+            choices.push(Choice { value: None, vacant, parts: Vec::new() });
+        }
+        let size = u8::try_from(layout.stage.size).unwrap_or(0);
+        let content = Content::Choice { offset: offset(layout.stage.offset), size, choices };
+        self.add(Kind { size: offset(layout.size), content })
+    }
+
+    /// Looks at all types that were met, and at those of all boxed futures.
+    pub(crate) fn finish(mut self) -> Vacancies {
+        let base = self.layouts.base_address();
+        let mut vtables = Vec::new();
+        if let Some((image, _)) = image::range() {
+            let layouts = self.layouts;
+            for (address, _) in layouts.vtables() {
+                let vtable = offset(image.wrapping_add(address.wrapping_sub(base)));
+                if let Ok(id) = grow::behind(layouts, vtable) {
+                    vtables.push((vtable, self.number(id, false)));
+                }
+            }
+        }
+        while let Some((id, drops_last, number)) = self.todo.pop() {
+            let content = self.content(id, drops_last);
+            if let Some(kind) = self.kinds.get_mut(number as usize) {
+                kind.content = content;
+            }
+        }
+        vtables.sort_unstable();
+        Vacancies { kinds: self.kinds, vtables }
+    }
+
+    fn add(&mut self, kind: Kind) -> KindNumber {
+        match KindNumber::try_from(self.kinds.len()) {
+            Ok(number) if self.kinds.len() < MOST_KINDS => {
+                self.kinds.push(kind);
+                number
+            }
+            _ => WHOLE,
+        }
+    }
+
+    /// The number of a type, which is looked at later.
+    fn number(&mut self, id: TypeId, drops_last: bool) -> KindNumber {
+        if let Some(known) = self.numbers.get(&(id, drops_last)) {
+            return *known;
+        }
+        let size = self.layouts.future_type(id).and_then(|it| it.size).unwrap_or(u64::MAX);
+        let number = self.add(Kind { size: offset(size), content: Content::Whole });
+        if number != WHOLE {
+            self.numbers.insert((id, drops_last), number);
+            self.todo.push((id, drops_last, number));
+        }
+        number
+    }
+
+    fn content(&mut self, id: TypeId, drops_last: bool) -> Content {
+        let layouts = self.layouts;
+        let Some(future) = layouts.future_type(id) else { return Content::Whole };
+        let rule = match future.shape {
+            Shape::Struct(_) | Shape::Enum { .. } => known::rule(layouts, future),
+            _ => Rule::Part,
+        };
+        let keeps_last = known::drops_last(future);
+        // Of any other field it is not known whether it has a value, or whether another thread
+        // polls it at this moment.
+        let is_meant = |it: &&Field| {
+            (it.is_certain || drops_last)
+                && match rule {
+                    Rule::Part => true,
+                    Rule::Polls(names) => names.contains(&&*it.name),
+                    Rule::ByHand => false,
+                }
+        };
+        let mut parts = |fields: &[Field]| -> Vec<Part> {
+            let part = |it: &Field| {
+                let kind = self.number(it.future_type, keeps_last);
+                Part { offset: offset(it.offset), kind }
+            };
+            fields.iter().filter(is_meant).map(part).collect()
+        };
+        match &future.shape {
+            Shape::Coroutine(index) => {
+                let machine = layouts.coroutines().get(*index);
+                machine.map_or(Content::Whole, |machine| self.machine(machine))
+            }
+            Shape::Struct(fields) => Content::Parts(parts(fields)),
+            Shape::Enum { discriminant: None, variants } => {
+                Content::Parts(variants.first().map_or_else(Vec::new, |it| parts(&it.fields)))
+            }
+            Shape::Enum { discriminant: Some(it), variants } => {
+                let choices = variants.iter().map(|variant| Choice {
+                    value: variant.value,
+                    vacant: Vec::new(),
+                    parts: if known::is_output(future, &variant.name) {
+                        Vec::new()
+                    } else {
+                        parts(&variant.fields)
+                    },
+                });
+                let choices = choices.collect();
+                let size = u8::try_from(it.size).unwrap_or(0);
+                Content::Choice { offset: offset(it.offset), size, choices }
+            }
+            Shape::Pointer { to, kind: PointerKind::Box } => Content::Box(self.number(*to, false)),
+            Shape::TraitObject { data_offset, vtable_offset, kind: PointerKind::Box } => {
+                Content::Object { data: offset(*data_offset), vtable: offset(*vtable_offset) }
+            }
+            _ => Content::Whole,
+        }
+    }
+
+    fn machine(&mut self, machine: &Coroutine) -> Content {
+        let Some(discriminant) = machine.discriminant else { return Content::Whole };
+        let taken = discriminant.offset..discriminant.offset.saturating_add(discriminant.size);
+        let choice = |state: &State| Choice {
+            value: state.value,
+            vacant: vacant(machine.size, taken.clone(), state),
+            parts: self.members(state),
+        };
+        let states = machine.states.iter().filter(|it| it.value.is_some());
+        let choices = states.map(choice).collect();
+        let size = u8::try_from(discriminant.size).unwrap_or(0);
+        Content::Choice { offset: offset(discriminant.offset), size, choices }
+    }
+
+    /// The values of a state that lead to something vacant.
+    fn members(&mut self, state: &State) -> Vec<Part> {
+        let end = |offset: u64, size: Option<u64>| size.and_then(|it| offset.checked_add(it));
+        let is_apart = |at: usize| {
+            let own = state.members.get(at)?;
+            let own = own.offset..end(own.offset, own.size)?;
+            let others = state.members.iter().enumerate().filter(|it| it.0 != at);
+            let mut others = others.map(|(_, it)| it.offset..end(it.offset, it.size).unwrap_or(0));
+            others.all(|it| it.end <= own.start || own.end <= it.start).then_some(())
+        };
+        let mut parts = Vec::new();
+        for (at, member) in state.members.iter().enumerate() {
+            if let (Some(id), Some(())) = (member.future_type, is_apart(at)) {
+                parts.push(Part { offset: offset(member.offset), kind: self.number(id, false) });
+            }
+        }
+        parts
+    }
+}
+
+/// What a machine of this size has beside the values of a state and the number of the state, which
+/// takes these bytes. Nothing, if the place of a value is not known.
+fn vacant(size: u64, taken: Range<u64>, state: &State) -> Vec<Range<usize>> {
+    let is_known = |it: &Member| it.size.is_some() && it.evidence != Evidence::Body;
+    if !state.hidden.is_empty() || !state.members.iter().all(is_known) {
+        return Vec::new();
+    }
+    let members = state.members.iter();
+    let members = members.map(|it| it.offset..it.offset.saturating_add(it.size.unwrap_or(0)));
+    besides(&(0..size), members.chain([taken]))
+}
+
+/// What is left of a range without these.
+fn besides(all: &Range<u64>, taken: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<usize>> {
+    let mut taken: Vec<Range<u64>> = taken.into_iter().collect();
+    taken.sort_unstable_by_key(|it| it.start);
+    let mut left = Vec::new();
+    let mut at = all.start;
+    for it in taken.iter().chain([&(all.end..all.end)]) {
+        if at < it.start.min(all.end) {
+            left.push(offset(at)..offset(it.start.min(all.end)));
+        }
+        at = at.max(it.end);
+    }
+    left
+}
+
+fn offset(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_lies_between_what_is_taken() {
+        let left = |taken: &[Range<u64>]| -> Vec<(usize, usize)> {
+            besides(&(4..10), taken.iter().cloned()).iter().map(|it| (it.start, it.end)).collect()
+        };
+        assert_eq!(left(&[8..9, 5..7, 6..7]), [(4, 5), (7, 8), (9, 10)]);
+        assert_eq!(left(&[0..6, 8..20]), [(6, 8)]);
+        assert_eq!(left(&[0..2, 20..30]), [(4, 10)]);
+        assert_eq!(left(&[0..2, 0..30]), []);
+        assert_eq!(left(&[]), [(4, 10)]);
+    }
+}
