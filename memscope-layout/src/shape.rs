@@ -39,6 +39,10 @@ pub struct FutureType {
     /// Of the closure of `tokio::select!`: which of its branches are disabled.
     #[serde(default)]
     pub select_mask: Option<SelectMask>,
+    /// Of a future that waits in a queue, as that of a lock, a semaphore or a `Notify`: the offset
+    /// of the queue's address in the future. All that wait in a queue have its address.
+    #[serde(default)]
+    pub queue_offset: Option<u64>,
 }
 
 /// A macro that has made a closure which polls several futures.

@@ -19,6 +19,7 @@ mod held_by_variables;
 mod vacant_words;
 mod macros;
 mod offline;
+mod queues;
 mod servers;
 mod towers;
 mod wrappers;

@@ -17,6 +17,17 @@ use crate::{
 /// The deepest nesting of types that is followed.
 const MOST_DEPTH: u32 = 64;
 
+/// Futures that wait in a queue, each by its path, and the field that has the queue's address. Each
+/// was read in the source of the version named above it.
+const QUEUES: [(&str, &str); 4] = [
+    // tokio 1.54. The first is what locks, semaphores and bounded channels wait by.
+    ("tokio::sync::batch_semaphore::Acquire", "semaphore"),
+    ("tokio::sync::notify::Notified", "notify"),
+    // futures-util 0.3: `None` once it has the lock.
+    ("futures_util::lock::mutex::MutexLockFuture", "mutex"),
+    ("futures_util::lock::mutex::OwnedMutexLockFuture", "mutex"),
+];
+
 /// The result of a visit to a type.
 #[derive(Clone, Copy, Debug)]
 enum Visit {
@@ -81,6 +92,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         let id = TypeId(u32::try_from(self.all.len()).ok()?);
         let (name, size) = (self.types.name(at), self.types.size(at));
         let select = self.selects.get(&name).copied();
+        let queue_offset = self.queue_offset(at, &name);
         self.all.push(FutureType {
             name,
             size,
@@ -89,8 +101,18 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
             is_data_besides: besides == Contents::Data,
             select,
             select_mask: if select == Some(Select::OfTokio) { self.select_mask(at) } else { None },
+            queue_offset,
         });
         Some(id)
+    }
+
+    /// Where a future that waits in a queue has the address of it.
+    fn queue_offset(&self, at: EntryRef, name: &str) -> Option<u64> {
+        let path = name.split('<').next()?;
+        let (_, field) = QUEUES.iter().find(|it| it.0 == path)?;
+        let members = self.types.members(at);
+        let queue = members.iter().find(|it| it.name == *field)?;
+        (queue.size == Some(self.types.units.pointer_size(at.unit))).then_some(queue.offset)
     }
 
     fn select_mask(&self, closure: EntryRef) -> Option<SelectMask> {

@@ -159,6 +159,7 @@ mod tests {
             is_data_besides: false,
             select: None,
             select_mask: None,
+            queue_offset: None,
         };
         let types = [future("a::f"), future("a::f"), future("a::g")];
         let size = |layouts: &[(u64, u32)]| {

@@ -188,7 +188,14 @@ impl StepKind {
                     }
                     fields
                 }
-                _ => return Step::End(WalkEnd::Leaf(written(&future.name))),
+                _ => {
+                    let name = written(&future.name);
+                    let queue = future.queue_offset.and_then(|it| offset(start, it));
+                    return Step::End(match queue {
+                        Some(queue) => WalkEnd::Queued { name, queue },
+                        None => WalkEnd::Leaf(name),
+                    });
+                }
             };
             let fields: Vec<&Field> = fields.iter().filter(|it| !disabled.has(it)).collect();
             if fields.is_empty() && several {

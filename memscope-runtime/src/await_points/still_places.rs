@@ -18,19 +18,19 @@ use crate::{
 pub(crate) struct StillPlaces(HashMap<StillPlace, Option<AwaitBranch>>);
 
 impl StillPlaces {
-    /// Where a task waits whose cell is at this address, or why that is not known. `future`: stands
-    /// for the type of its future.
+    /// Where a task waits whose cell is at this address, or why that is not known; and the address
+    /// of the queue that it waits in. `future`: stands for the type of its future.
     pub(crate) fn find(
         &mut self,
         memory: &mut impl StillMemory,
         cell: usize,
         layout: &TaskLayout,
         future: &'static FutureType,
-    ) -> Result<(AwaitPoint, Vec<Passed>), String> {
+    ) -> Result<(AwaitPoint, Vec<Passed>, Option<usize>), String> {
         let found = still_walk::walk_cell(memory, cell, layout, future);
         match found.ok_or_else(|| "its future is gone".to_owned())? {
-            Found::At(place, passed) => {
-                self.point(place).map(|point| (point, passed)).ok_or_else(cannot)
+            Found::At { place, passed, queue } => {
+                self.point(place).map(|point| (point, passed, queue)).ok_or_else(cannot)
             }
             Found::NotPolledYet => Err("it was not polled yet".to_owned()),
             Found::No => Err(cannot()),

@@ -113,8 +113,13 @@ const MOST_BRANCHES: usize = 32;
 /// Where a task waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// The waiting functions on the way there are as many as the frames of its backtrace.
-    At(StillPlace, Vec<Passed>),
+    At {
+        place: StillPlace,
+        /// The waiting functions on the way there: as many as the frames of its backtrace.
+        passed: Vec<Passed>,
+        /// The address of the queue that it waits in, if that is known.
+        queue: Option<usize>,
+    },
     NotPolledYet,
     /// It cannot be read, or there are too many nodes.
     No,
@@ -161,19 +166,27 @@ fn walk(
         Step::End(WalkEnd::NotWaiting(StateKind::Unresumed)) if is_first(node) => {
             Found::NotPolledYet
         }
-        _ => Found::At(place(memory, at, node, &mut { MOST_BRANCHES }), passed),
+        _ => {
+            let (place, queue) = place(memory, at, node, &mut { MOST_BRANCHES });
+            Found::At { place, passed, queue }
+        }
     }
 }
 
-/// The place of the node at which a walk has ended, and those of its branches.
-/// `left`: how many more branches may be followed.
+/// The place of the node at which a walk has ended, and those of its branches; and the queue that
+/// the task surely waits in. `left`: how many more branches may be followed.
 fn place(
     memory: &mut impl StillMemory,
     at: usize,
     node: &'static Node,
     left: &mut usize,
-) -> StillPlace {
+) -> (StillPlace, Option<usize>) {
     let (mut branches, mut goes_on) = (Vec::new(), false);
+    let mut queue = match &node.step {
+        Step::End(WalkEnd::Queued { queue, .. }) => pointer(memory, at, *queue),
+        _ => None,
+    };
+    let mut of_branch = None;
     if let Step::End(stop) = &node.step
         && let Some(now_left) = left.checked_sub(stop.branches().len())
     {
@@ -191,12 +204,19 @@ fn place(
             }
             match &end.step {
                 Step::End(stop) if stop.not_awaited().is_some() && !waits => {}
-                _ => branches.push(place(memory, at, end, left)),
+                _ => {
+                    let (branch, queue) = place(memory, at, end, left);
+                    branches.push(branch);
+                    of_branch = queue;
+                }
             }
         }
         goes_on = branches.len() == 1 && is_whole && stop.several().is_some();
+        if goes_on {
+            queue = of_branch;
+        }
     }
-    StillPlace { node: node.id.load(Ordering::Relaxed), branches, goes_on }
+    (StillPlace { node: node.id.load(Ordering::Relaxed), branches, goes_on }, queue)
 }
 
 /// Whether no function above this node waits.

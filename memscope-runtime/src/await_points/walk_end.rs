@@ -23,6 +23,9 @@ pub(crate) enum WalkEnd {
     NotJoined(&'static str),
     /// The task waits for this type, which has no state machine in it.
     Leaf(String),
+    /// The same. The address of the queue that it waits in is at this offset, from the start of the
+    /// block that the walk is in.
+    Queued { name: String, queue: usize },
     /// The type polls so many futures side by side. The first ones are named.
     SideBySide { name: String, count: usize, futures: Vec<String>, branches: Box<[Branch]> },
     /// This type was written by hand and has these futures, and nothing else that it may wait for.
@@ -83,7 +86,7 @@ impl WalkEnd {
     pub(super) fn say(&self) -> String {
         match self {
             Self::NotJoined(why) => format!("it cannot be looked into: {why}"),
-            Self::Leaf(name) => format!("waits for {name}"),
+            Self::Leaf(name) | Self::Queued { name, .. } => format!("waits for {name}"),
             Self::SideBySide { name, count, futures, .. } => {
                 let more = match count.saturating_sub(futures.len()) {
                     0 => String::new(),

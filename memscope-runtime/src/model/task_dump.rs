@@ -1,5 +1,7 @@
 //! Every task of the process at one moment, and where each one waits.
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use serde::{Deserialize, Serialize};
 
 use super::{AwaitPoint, AwaitPoints, DumpedCell, DumpedMemory, TaskId, TaskState};
@@ -65,6 +67,10 @@ pub struct DumpedTask {
     /// Where it waits. `None` if it does not, or if that is not known: see `unknown`. Of its
     /// numbers, only sizes are those of this task; its frames have no `locals`.
     pub await_point: Option<AwaitPoint>,
+    /// The queue that it waits in: of a lock, a semaphore, a bounded channel or a `Notify` of Tokio's,
+    /// or of an asynchronous `Mutex` of futures. Tasks with one number wait in the same queue. Most
+    /// of them wait in number 1. `None` if it waits for something else, or that is not known.
+    pub queue: Option<u64>,
     /// Why there is no await point, or why none can be known.
     pub unknown: Option<String>,
     /// Whether `live_bytes` is measured; if not, it is 0 and means nothing.
@@ -91,6 +97,7 @@ impl Default for DumpedTask {
             state: TaskState::Unknown,
             running: false,
             await_point: None,
+            queue: None,
             unknown: None,
             measured: false,
             live_bytes: 0,
@@ -99,5 +106,34 @@ impl Default for DumpedTask {
             has_handle: None,
             cell: None,
         }
+    }
+}
+
+/// Numbers the queues from 1 on, which are addresses or other numbers, those of most tasks first.
+pub(crate) fn number_queues(tasks: &mut [DumpedTask]) {
+    let mut count: BTreeMap<u64, u64> = BTreeMap::new();
+    for queue in tasks.iter().filter_map(|task| task.queue) {
+        *count.entry(queue).or_default() += 1;
+    }
+    let mut queues: Vec<(u64, u64)> = count.into_iter().collect();
+    queues.sort_by_key(|(queue, tasks)| (Reverse(*tasks), *queue));
+    let numbers: BTreeMap<u64, u64> = queues.iter().map(|(queue, _)| *queue).zip(1_u64..).collect();
+    for queue in tasks.iter_mut().filter_map(|task| task.queue.as_mut()) {
+        *queue = numbers.get(queue).copied().unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_of_most_tasks_is_number_one() {
+        let of = |queue| DumpedTask { queue, ..DumpedTask::default() };
+        let mut tasks =
+            [Some(0x7f00), None, Some(0x5500), Some(0x7f00), Some(0x6600)].map(of).to_vec();
+        number_queues(&mut tasks);
+        let numbers: Vec<_> = tasks.iter().map(|task| task.queue).collect();
+        assert_eq!(numbers, [Some(1), None, Some(2), Some(1), Some(3)]);
     }
 }

@@ -13,7 +13,10 @@ use crate::{
         still_walk::{self, StillMemory},
         tree::Node,
     },
-    model::{AwaitPoint, AwaitPoints, DumpedCell, DumpedMemory, DumpedTask, MemoryPiece, TaskDump},
+    model::{
+        AwaitPoint, AwaitPoints, DumpedCell, DumpedMemory, DumpedTask, MemoryPiece, TaskDump,
+        number_queues,
+    },
     primitives::arena,
 };
 
@@ -60,6 +63,7 @@ pub fn decode(mut dump: TaskDump) -> Result<TaskDump, &'static str> {
             Err(why) => task.unknown = Some(why),
         }
     }
+    number_queues(&mut dump.tasks);
     dump.await_points = AwaitPoints::On;
     dump.without_types = 0;
     if !decoder.lacks_memory {
@@ -101,7 +105,7 @@ impl Decoder {
             None => self.new_type(poll).ok_or("there is no memory")?,
         };
         let found = self.places.find(&mut self.memory, at, layout, future);
-        let (mut point, _) = match found {
+        let (mut point, _, queue) = match found {
             Err(_) if self.memory.has_missed => return Err(NOT_SAVED.to_owned()),
             found => found?,
         };
@@ -117,6 +121,7 @@ impl Decoder {
         if task.future_size_bytes == 0 {
             task.future_size_bytes = still_walk::future_size(layout).unwrap_or(0);
         }
+        task.queue = queue.map(|address| address as u64);
         let (live_bytes, measured) = (task.live_bytes, task.measured);
         let future_size_bytes = task.future_size_bytes;
         Ok(AwaitPoint { measured, live_bytes, future_size_bytes, ..point })

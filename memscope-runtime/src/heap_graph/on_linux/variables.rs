@@ -150,7 +150,7 @@ fn alive(asker: &mut Asker<'_>, cell: Cell) -> Result<Alive, Refused> {
     let mut memory = AskedMemory::new(asker, cell.address, Vec::new());
     let found = still_walk::walk_cell(&mut memory, cell.address, layout, kind.future());
     let mut alive = Alive::default();
-    if let Some(Found::At(_, passed)) = found {
+    if let Some(Found::At { passed, .. }) = found {
         for (depth, function) in passed.iter().enumerate() {
             alive.add_function(depth, function, &mut memory);
         }

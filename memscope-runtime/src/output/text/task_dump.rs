@@ -1,6 +1,6 @@
 //! The dump of all tasks, as text: a tree of the places where they wait.
 
-use std::{cmp::Reverse, fmt, iter};
+use std::{cmp::Reverse, collections::BTreeMap, fmt, iter};
 
 use super::{
     MOST_ROWS, NONE,
@@ -34,6 +34,11 @@ impl fmt::Display for TaskDump {
             tree.add(task, &[lines(task)]);
         }
         tree.sort();
+        let mut in_queues = BTreeMap::new();
+        for queue in self.tasks.iter().filter_map(|task| task.queue) {
+            *in_queues.entry(queue).or_default() += 1;
+        }
+        tree.tell_queues(&in_queues);
         let mut table = Table::new(&[
             Column::Right("TASKS"),
             Column::Right("BYTES"),
@@ -181,8 +186,13 @@ struct Branch {
     is_measured: bool,
     /// Whether its tasks and their bytes stand in a line above, as they wait for several futures.
     is_repeated: bool,
+    /// The queues that its tasks wait in, and how many in each.
+    queues: Queues,
     branches: Vec<Self>,
 }
+
+/// Queues by their numbers, and how many tasks wait in each.
+type Queues = BTreeMap<u64, u64>;
 
 impl Branch {
     fn add(&mut self, task: &DumpedTask, lines: &[Line]) {
@@ -198,8 +208,28 @@ impl Branch {
             });
             if let Some(branch) = self.branches.get_mut(at) {
                 branch.add(task, below);
+                let is_last = below.is_empty() && !is_repeated;
+                if let Some(queue) = task.queue.filter(|_| is_last) {
+                    *branch.queues.entry(queue).or_default() += 1;
+                }
             }
         }
+    }
+
+    /// Adds to each line in which queues its tasks wait, if several tasks of the dump wait in one.
+    fn tell_queues(&mut self, of_dump: &Queues) {
+        let longest = self.queues.iter().max_by_key(|(queue, tasks)| (**tasks, Reverse(**queue)));
+        if let Some((queue, tasks)) =
+            longest.filter(|it| of_dump.get(it.0).is_some_and(|it| *it > 1))
+        {
+            let said = match self.queues.len() {
+                1 if *tasks == self.tasks => format!(", in queue {queue}"),
+                1 => format!(", {tasks} of them in queue {queue}"),
+                queues => format!(", in {queues} queues, {tasks} of them in queue {queue}"),
+            };
+            self.line.push_str(&said);
+        }
+        self.branches.iter_mut().for_each(|branch| branch.tell_queues(of_dump));
     }
 
     fn sort(&mut self) {
@@ -296,6 +326,24 @@ TASKS    BYTES  TASK, AND WHERE IT WAITS
     1        ·  x\\n: ended, and its JoinHandle is held
 "
         );
+    }
+
+    #[test]
+    fn tasks_that_wait_in_one_queue_have_its_number() {
+        let of = |name: &str, queue| DumpedTask { queue, ..waits(name, 0, &[frame(name, 3)]) };
+        let dump = |tasks: Vec<DumpedTask>| {
+            let text = TaskDump { tasks, ..TaskDump::default() }.to_string();
+            let lines = text.lines().filter_map(|line| line.split_once("Sleep"));
+            lines.map(|(_, queues)| queues.to_owned()).collect::<Vec<_>>()
+        };
+        let one = || vec![of("a", Some(1)), of("a", Some(1))];
+        assert_eq!(dump(one()), [", in queue 1"]);
+        let tasks = [one(), vec![of("a", Some(2)), of("a", None), of("b", Some(1))]].concat();
+        let expected = [", in 2 queues, 2 of them in queue 1", ", in queue 1"];
+        assert_eq!(dump(tasks), expected, "another function waits in the same");
+        assert_eq!(dump([one(), vec![of("a", None)]].concat()), [", 2 of them in queue 1"]);
+        assert_eq!(dump(vec![of("a", Some(1)), of("a", Some(2))]), [""], "each alone");
+        assert_eq!(dump(vec![of("a", None)]), [""]);
     }
 
     #[test]

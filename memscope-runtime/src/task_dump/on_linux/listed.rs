@@ -1,7 +1,10 @@
 //! The list of tasks, as the copy of the process tells it.
 
 use super::listing::{BLOCK, BLOCK_WORDS, OPEN, OPEN_WORDS, OVER, OVER_WORDS};
-use crate::picture::{Asker, END, Refused, START};
+use crate::{
+    alloc::cells::{CellType, HeaderWords},
+    picture::{Asker, END, Refused, START},
+};
 
 /// The most tasks of a list.
 const MOST_LISTED: usize = 16 << 20;
@@ -34,6 +37,20 @@ impl Listed {
             }
         }
     }
+}
+
+/// A block that is a cell.
+#[derive(Clone, Copy)]
+pub(super) struct Cell {
+    pub(super) address: usize,
+    /// `None`: the cell of a tracked task, whose type says it.
+    pub(super) bytes: Option<usize>,
+    /// The task that has spawned it.
+    pub(super) parent: u64,
+    pub(super) words: HeaderWords,
+    pub(super) kind: &'static CellType,
+    /// The tracked task that was spawned into it.
+    pub(super) of: Option<usize>,
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl Backtraces {
         _: usize,
         known: Known,
         _: &'static FutureType,
-    ) -> Result<(AwaitPoint, Vec<Passed>), String> {
+    ) -> Result<(AwaitPoint, Vec<Passed>, Option<usize>), String> {
         match known {}
     }
 }

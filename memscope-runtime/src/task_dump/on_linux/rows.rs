@@ -3,7 +3,7 @@
 use std::{collections::HashMap, ptr};
 
 use super::{
-    listed::Listed,
+    listed::{Cell, Listed},
     listing::{BLOCK_WORDS, RECORD},
     open_task::Open,
     save::Wanted,
@@ -15,12 +15,12 @@ use super::{
 use crate::{
     accounting::{Ended, FutureType, Site, UNNAMED, ended_tasks},
     alloc::{
-        cells::{self, CellHeader, CellType, HeaderWords},
+        cells::{self, CellHeader, HeaderWords},
         unannotated::ends,
     },
     await_points::image,
     config,
-    model::{AwaitPoint, DumpedCell, DumpedTask, TaskId, TaskState},
+    model::{AwaitPoint, DumpedCell, DumpedTask, TaskId, TaskState, number_queues},
     picture::{AskedMemory, Asker, READ, Refused, WORD},
 };
 
@@ -47,20 +47,6 @@ const BESIDE: usize = 2;
 /// The path of memscope's own futures.
 const TRACKED: &str = "memscope_runtime::tasks::future::";
 
-/// A block that is a cell.
-#[derive(Clone, Copy)]
-struct Cell {
-    address: usize,
-    /// `None`: the cell of a tracked task, whose type says it.
-    bytes: Option<usize>,
-    /// The task that has spawned it.
-    parent: u64,
-    words: HeaderWords,
-    kind: &'static CellType,
-    /// The tracked task that was spawned into it.
-    of: Option<usize>,
-}
-
 /// Makes the rows: asks the copy for what is in the cells that it has listed.
 pub(super) fn read(asker: &mut Asker<'_>, listed: &Listed) -> Result<Rows, Refused> {
     let mut reading = Reading::new(listed);
@@ -75,6 +61,7 @@ pub(super) fn read(asker: &mut Asker<'_>, listed: &Listed) -> Result<Rows, Refus
         (row.state.is_ended(), row.tokio_id.unwrap_or(u64::MAX), row.id.map(TaskId::as_u64))
     };
     rows.tasks.sort_by_key(order);
+    number_queues(&mut rows.tasks);
     Ok(rows)
 }
 
@@ -210,11 +197,13 @@ impl Reading {
             (false, false) => TaskState::Idle,
         };
         let (mut point, mut unknown, mut without_types) = (None, None, None);
-        let mut passed = Vec::new();
+        let (mut passed, mut queue) = (Vec::new(), None);
         match (state, known) {
             (TaskState::Idle, Ok(known)) => {
                 match self.backtraces.find(memory, cell.address, known, cell.kind.future()) {
-                    Ok((found, on_the_way)) => (point, passed) = (Some(found), on_the_way),
+                    Ok((found, on_the_way, waits_in)) => {
+                        (point, passed, queue) = (Some(found), on_the_way, waits_in);
+                    }
                     Err(why) => unknown = Some(why),
                 }
             }
@@ -252,6 +241,7 @@ impl Reading {
             state,
             running: state == TaskState::Running,
             await_point: point.map(|point| sized(point, measured, live_bytes, future_size_bytes)),
+            queue: queue.map(|address| address as u64),
             unknown,
             measured,
             live_bytes,
@@ -363,7 +353,7 @@ impl Reading {
         for (at, open) in nested {
             let frames = point.frames.get(at..).unwrap_or_default().to_vec();
             let point = AwaitPoint { frames, ..point.clone() };
-            self.tell_open(open, Ok(point));
+            self.tell_open(open, Ok(point), of.queue);
         }
     }
 
@@ -377,8 +367,8 @@ impl Reading {
         true
     }
 
-    /// Makes the row of a task without a cell of its own.
-    fn tell_open(&mut self, at: usize, point: Result<AwaitPoint, String>) {
+    /// Makes the row of a task without a cell of its own. `queue`: the one that it waits in.
+    fn tell_open(&mut self, at: usize, point: Result<AwaitPoint, String>, queue: Option<u64>) {
         if !self.note_told(at) {
             return;
         }
@@ -392,18 +382,17 @@ impl Reading {
         };
         self.rows.tasks.push(DumpedTask {
             id: TaskId::new(open.id),
-            tokio_id: None,
             name: open.site.map_or(UNNAMED, |site| site.name).to_owned(),
             state: open.state,
             running,
             await_point: point,
+            queue,
             unknown,
             measured: true,
             live_bytes: open.live_bytes,
             future_size_bytes: size,
             parent: TaskId::new(open.parent),
-            has_handle: None,
-            cell: None,
+            ..DumpedTask::default()
         });
     }
 
@@ -418,7 +407,7 @@ impl Reading {
                 (false, _) => "it is a part of another task, or on a stack",
             };
             if open.is_task() || is_unseen {
-                self.tell_open(at, Err(why.to_owned()));
+                self.tell_open(at, Err(why.to_owned()), None);
             }
         }
     }

@@ -57,14 +57,15 @@ pub(super) fn written(name: &str) -> String {
 pub(super) struct Backtraces(StillPlaces);
 
 impl Backtraces {
-    /// Where a task waits whose cell is at this address, or why that is not known.
+    /// Where a task waits whose cell is at this address, or why that is not known; and the address
+    /// of the queue that it waits in.
     pub(super) fn find(
         &mut self,
         memory: &mut AskedMemory<'_, '_>,
         cell: usize,
         known: Known,
         future: &'static FutureType,
-    ) -> Result<(AwaitPoint, Vec<Passed>), String> {
+    ) -> Result<(AwaitPoint, Vec<Passed>, Option<usize>), String> {
         self.0.find(memory, cell, known.0, future)
     }
 }
