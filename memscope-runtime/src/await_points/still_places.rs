@@ -58,12 +58,20 @@ impl StillPlaces {
 
 /// The backtrace of a place, below the node `above`.
 fn backtrace(place: &StillPlace, above: u32) -> Option<AwaitBranch> {
-    let (mut frames, stops) = tree::backtrace_below(place.node, above)?;
+    let (mut frames, mut stops) = tree::backtrace_below(place.node, above)?;
     for frame in &mut frames {
         frame.locals = Vec::new();
     }
     let mut branches: Vec<_> =
         place.branches.iter().filter_map(|branch| backtrace(branch, place.node)).collect();
+    let all = place.branches.len() + place.over;
+    let counted = format!("waits for {all} futures side by side");
+    if let Some(rest) = stops.strip_prefix(&counted)
+        && place.over != 0
+        && place.over != all
+    {
+        stops = format!("waits for {} of {all} futures side by side{rest}", all - place.over);
+    }
     if let Some(only) = branches.pop_if(|_| place.goes_on) {
         frames.extend(only.frames);
         let mut stops = only.stops;

@@ -103,6 +103,8 @@ pub(crate) struct StillPlace {
     pub(super) node: u32,
     /// The places of the futures that stand side by side there, or that it perhaps waits for.
     pub(super) branches: Vec<Self>,
+    /// How many further ones are surely not awaited.
+    pub(super) over: usize,
     /// Whether the only branch is what the task waits for: the others surely are not.
     pub(super) goes_on: bool,
 }
@@ -181,7 +183,7 @@ fn place(
     node: &'static Node,
     left: &mut usize,
 ) -> (StillPlace, Option<usize>) {
-    let (mut branches, mut goes_on) = (Vec::new(), false);
+    let (mut branches, mut over, mut goes_on) = (Vec::new(), 0, false);
     let mut queue = match &node.step {
         Step::End(WalkEnd::Queued { queue, .. }) => pointer(memory, at, *queue),
         _ => None,
@@ -203,7 +205,7 @@ fn place(
                 end = next;
             }
             match &end.step {
-                Step::End(stop) if stop.not_awaited().is_some() && !waits => {}
+                Step::End(stop) if stop.not_awaited().is_some() && !waits => over += 1,
                 _ => {
                     let (branch, queue) = place(memory, at, end, left);
                     branches.push(branch);
@@ -216,7 +218,7 @@ fn place(
             queue = of_branch;
         }
     }
-    (StillPlace { node: node.id.load(Ordering::Relaxed), branches, goes_on }, queue)
+    (StillPlace { node: node.id.load(Ordering::Relaxed), branches, over, goes_on }, queue)
 }
 
 /// Whether no function above this node waits.

@@ -1,8 +1,9 @@
-//! Which bytes of a task's block are vacant: only other states of its futures have values there.
+//! Which bytes of a task's block are vacant: no value is there that may have a pointer.
 //!
 //! A state machine has room for the values of all its states. In one of them, the room of the
 //! others has what was there before: values of an earlier state, or what lay on the stack that the
-//! future was moved from. Words in it are no references.
+//! future was moved from. Words in it are no references, and neither are those that are vacant in
+//! part: a pointer is in a value that has the whole word.
 //!
 //! [`Vacancies`] are made from the layouts before the process is copied (`vacant_types`). The copy
 //! only reads them: it takes no memory and no lock.

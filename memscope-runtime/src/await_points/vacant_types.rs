@@ -39,7 +39,6 @@ impl<'l> Maker<'l> {
             return WHOLE;
         };
         let room = room.offset..room.offset.saturating_add(room.size);
-        let stage = layout.stage.offset..layout.stage.offset.saturating_add(layout.stage.size);
         let end = layout.future_offset.saturating_add(future_size);
         let future = Part {
             offset: offset(layout.future_offset),
@@ -47,15 +46,15 @@ impl<'l> Maker<'l> {
         };
         let mut choices = vec![Choice {
             value: Some(layout.has_future),
-            vacant: besides(&room, [stage.clone(), layout.future_offset..end]),
+            vacant: besides(&room, [layout.future_offset..end]),
             parts: vec![future],
         }];
         if let Some(output) = layout.output {
             let taken = output.room.offset..output.room.offset.saturating_add(output.room.size);
-            let vacant = besides(&room, [stage.clone(), taken]);
+            let vacant = besides(&room, [taken]);
             choices.push(Choice { value: Some(output.has_output), vacant, parts: Vec::new() });
             // The third stage: the output was taken.
-            let vacant = besides(&room, [stage]);
+            let vacant = besides(&room, []);
             choices.push(Choice { value: None, vacant, parts: Vec::new() });
         }
         let size = u8::try_from(layout.stage.size).unwrap_or(0);
@@ -168,10 +167,9 @@ impl<'l> Maker<'l> {
 
     fn machine(&mut self, machine: &Coroutine) -> Content {
         let Some(discriminant) = machine.discriminant else { return Content::Whole };
-        let taken = discriminant.offset..discriminant.offset.saturating_add(discriminant.size);
         let choice = |state: &State| Choice {
             value: state.value,
-            vacant: vacant(machine.size, taken.clone(), state),
+            vacant: vacant(machine.size, state),
             parts: self.members(state),
         };
         let states = machine.states.iter().filter(|it| it.value.is_some());
@@ -200,16 +198,16 @@ impl<'l> Maker<'l> {
     }
 }
 
-/// What a machine of this size has beside the values of a state and the number of the state, which
-/// takes these bytes. Nothing, if the place of a value is not known.
-fn vacant(size: u64, taken: Range<u64>, state: &State) -> Vec<Range<usize>> {
+/// What a machine of this size has beside the values of a state. Nothing, if the place of a value is
+/// not known.
+fn vacant(size: u64, state: &State) -> Vec<Range<usize>> {
     let is_known = |it: &Member| it.size.is_some() && it.evidence != Evidence::Body;
     if !state.hidden.is_empty() || !state.members.iter().all(is_known) {
         return Vec::new();
     }
     let members = state.members.iter();
     let members = members.map(|it| it.offset..it.offset.saturating_add(it.size.unwrap_or(0)));
-    besides(&(0..size), members.chain([taken]))
+    besides(&(0..size), members)
 }
 
 /// What is left of a range without these.

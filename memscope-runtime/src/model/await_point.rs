@@ -69,7 +69,8 @@ pub struct AwaitFrame {
     /// The file of the `.await`; empty if debug information does not name it.
     pub file: String,
     /// The line there. An `.await` that a macro has written is where the macro is called if the
-    /// macro is another crate's, such as `select!`; otherwise it is at a line of the macro.
+    /// macro is another crate's, such as `select!`; otherwise it is at a line of the macro. A `for
+    /// await` in `async_stream::stream!` is at a line of that crate.
     pub line: u32,
     /// The size of its state machine in bytes, including the futures that it awaits.
     pub size_bytes: u64,

@@ -178,8 +178,9 @@ mod known {
             vacant.iter_mut().take(words / BITS + 1).for_each(|bits| *bits = 0);
             self.vacancies.find(kind, start, reader(blocks, block), |found| {
                 if let Found::Vacant(range) = found {
-                    let first = range.start.saturating_sub(start).div_ceil(WORD);
-                    let end = (range.end.saturating_sub(start) / WORD).min(words);
+                    // A value that has a pointer has all bytes of its word.
+                    let first = range.start.saturating_sub(start) / WORD;
+                    let end = range.end.saturating_sub(start).div_ceil(WORD).min(words);
                     (first..end).for_each(|word| vacant[word / BITS] |= 1 << (word % BITS));
                 }
             });
