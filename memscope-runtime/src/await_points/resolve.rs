@@ -408,14 +408,8 @@ fn state(layouts: &Layouts, index: usize, start: u64) -> Step {
         (Some(it), Some(most)) => match (offset(start, it.offset), size(it)) {
             (Some(offset), Some(size)) => {
                 let children = (0..most).map(|_| StaticRef::none()).collect();
-                Step::State {
-                    offset,
-                    size,
-                    start,
-                    coroutine: index,
-                    first: StaticRef::none(),
-                    children,
-                }
+                let first = StaticRef::none();
+                Step::State { offset, size, start, coroutine: index, first, children }
             }
             _ => Step::End(WalkEnd::NotUnderstood),
         },

@@ -46,15 +46,15 @@ impl<'l> Maker<'l> {
         };
         let mut choices = vec![Choice {
             value: Some(layout.has_future),
-            vacant: besides(&room, [layout.future_offset..end]),
+            vacant: besides(&room, Some(layout.future_offset..end)),
             parts: vec![future],
         }];
         if let Some(output) = layout.output {
             let taken = output.room.offset..output.room.offset.saturating_add(output.room.size);
-            let vacant = besides(&room, [taken]);
+            let vacant = besides(&room, Some(taken));
             choices.push(Choice { value: Some(output.has_output), vacant, parts: Vec::new() });
             // The third stage: the output was taken.
-            let vacant = besides(&room, []);
+            let vacant = besides(&room, None);
             choices.push(Choice { value: None, vacant, parts: Vec::new() });
         }
         let size = u8::try_from(layout.stage.size).unwrap_or(0);
@@ -198,8 +198,8 @@ impl<'l> Maker<'l> {
     }
 }
 
-/// What a machine of this size has beside the values of a state. Nothing, if the place of a value is
-/// not known.
+/// What a machine of this size has beside the values of a state. Nothing, if the place of a value
+/// is not known.
 fn vacant(size: u64, state: &State) -> Vec<Range<usize>> {
     let is_known = |it: &Member| it.size.is_some() && it.evidence != Evidence::Body;
     if !state.hidden.is_empty() || !state.members.iter().all(is_known) {

@@ -67,9 +67,10 @@ pub struct DumpedTask {
     /// Where it waits. `None` if it does not, or if that is not known: see `unknown`. Of its
     /// numbers, only sizes are those of this task; its frames have no `locals`.
     pub await_point: Option<AwaitPoint>,
-    /// The queue that it waits in: of a lock, a semaphore, a bounded channel or a `Notify` of Tokio's,
-    /// or of an asynchronous `Mutex` of futures. Tasks with one number wait in the same queue. Most
-    /// of them wait in number 1. `None` if it waits for something else, or that is not known.
+    /// The queue that it waits in: of a lock, a semaphore, a bounded channel or a `Notify` of
+    /// Tokio's, or of an asynchronous `Mutex` of futures. Tasks with one number wait in the same
+    /// queue. Number 1 has most tasks. `None` if it waits for something else, or if that is not
+    /// known.
     pub queue: Option<u64>,
     /// Why there is no await point, or why none can be known.
     pub unknown: Option<String>,
