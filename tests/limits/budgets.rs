@@ -15,11 +15,11 @@ use std::{
 
 use memscope_macros::track_var;
 use memscope_rs::{
-    __private::{Callsite, TaskType, track as track_callsite},
-    Timing,
+    __private::{Callsite, TaskType, look_up_names, track as track_callsite},
+    Stacks, Timing,
     async_memory::{
-        EventKind, MemorySnapshot, OverBudget, TaskId, TaskState, Tracked, current_task_live_bytes,
-        get_memory_snapshot, track, transfer, within_budget,
+        EventKind, MemorySnapshot, OverBudget, StacksState, TaskId, TaskState, Tracked,
+        current_task_live_bytes, get_memory_snapshot, track, transfer, within_budget,
     },
     builder,
 };
@@ -354,6 +354,42 @@ fn above_its_budget_the_future_is_dropped_and_its_memory_freed() {
     assert_eq!((task.state, task.live_bytes), (TaskState::Cancelled, 0));
     let error: Box<dyn std::error::Error> = Box::new(error);
     assert!(error.to_string().contains("holds 33.0 KiB, more than its budget of 16.0 KiB"));
+}
+
+#[inline(never)]
+fn page() -> Vec<u8> {
+    black_box(vec![1_u8; 64 << 10])
+}
+
+#[test]
+fn an_excess_names_the_code_that_allocated_what_the_task_holds() {
+    let _alone = listen();
+    // Each block is sampled.
+    builder().stacks(Stacks::EveryBytes(1)).init().expect("settings");
+    let greedy = async {
+        let mut pages = vec![page()];
+        pause().await;
+        drop(black_box(vec![1_u8; 1 << 20]));
+        pages.extend((0..8).map(|_| page()));
+        pause().await;
+        pages.len()
+    };
+    let mut task = pin!(within_budget(greedy, 256 * KIB));
+    assert!(poll(&mut task).is_pending());
+    while get_memory_snapshot().stack_names_pending() != 0 {
+        look_up_names();
+    }
+    let Poll::Ready(Err(error)) = poll(&mut task) else { panic!("it is above") };
+    builder().stacks(Stacks::default()).init().expect("settings");
+    if get_memory_snapshot().stacks_measured() != StacksState::On {
+        return;
+    }
+    let largest = error.allocated_at.first().expect("sampled");
+    assert!(largest.function.ends_with("budgets::page"), "{error}");
+    assert_eq!(largest.live_samples, 9, "what is freed does not count: {error}");
+    assert!(largest.live_bytes.abs_diff(9 * (64 << 10)) < 64 << 10, "{error}");
+    assert!(error.to_string().contains("; allocated at `"), "{error}");
+    assert!(error.to_string().contains("budgets::page` ("), "with a line: {error}");
 }
 
 #[test]

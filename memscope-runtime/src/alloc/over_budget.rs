@@ -1,17 +1,9 @@
-//! What happens at the end of a poll that leaves a task above its budget.
+//! Which tasks were above their budgets.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use super::{
-    current::{self, Entered, exempt},
-    discharge::known,
-    warn,
-};
+use super::{current, discharge::known};
 use crate::{
-    accounting::{Account, Record, budget, variable},
-    config,
-    model::{Holder, OverBudget, TaskId, human::cell},
-    primitives::{Lock, Renew, clock, order},
+    accounting::{Account, Record},
+    primitives::{Lock, Renew, clock},
 };
 
 /// How many tasks above their budgets are kept, the newest ones.
@@ -58,7 +50,8 @@ pub(crate) fn notes() -> (Vec<Note>, u64) {
     (all, notes.count as u64)
 }
 
-fn note(record: &Record, live_bytes: u64, budget_bytes: u64) {
+/// Keeps that the task was above its budget.
+pub(crate) fn note(record: &Record, live_bytes: u64, budget_bytes: u64) {
     let site = record.tally().account().map_or(0, Account::site);
     let (task, at_ns) = (record.tally().id(), clock::now_ns());
     let mut notes = NOTES.lock();
@@ -67,9 +60,6 @@ fn note(record: &Record, live_bytes: u64, budget_bytes: u64) {
     notes.count += 1;
 }
 
-/// The most variables that are named.
-const MOST_HOLDERS: usize = 5;
-
 impl Record {
     /// What the task holds, if that is more than its budget.
     pub(crate) fn bytes_over_budget(&self) -> Option<(u64, u64)> {
@@ -77,57 +67,9 @@ impl Record {
         let live = u64::try_from(self.tally().live_bytes()).unwrap_or(0);
         (live > budget).then_some((live, budget))
     }
-
-    /// The task's excess, with its largest holders.
-    pub(crate) fn over_budget(&self, live_bytes: u64, budget_bytes: u64) -> Option<OverBudget> {
-        let task = TaskId::new(self.tally().id())?;
-        let name = self.site().map_or("", |site| site.name).to_owned();
-        let mut variables: Vec<_> =
-            variable::read().filter(|variable| variable.task == task.as_u64()).collect();
-        order::by(&mut variables, |a, b| b.heap_bytes.cmp(&a.heap_bytes));
-        let holders = variables.iter().take(MOST_HOLDERS).map(|variable| Holder {
-            name: variable.site.key.name.to_owned(),
-            file: variable.site.key.file.to_owned(),
-            line: variable.site.key.line,
-            heap_bytes: variable.heap_bytes,
-        });
-        Some(OverBudget { task, name, live_bytes, budget_bytes, holders: holders.collect() })
-    }
 }
 
 /// Returns what the current task holds, annotated or not; `None` outside of tasks.
 pub(crate) fn current_task_live_bytes() -> Option<u64> {
     known(current::tally()).task_live_bytes()
-}
-
-/// Has the tasks looked at that are above their budgets. Called before any task has one.
-pub(crate) fn prepare() {
-    static LOOK: fn(&'static Record) = look;
-    budget::on_excess(&LOOK);
-}
-
-/// Looks at a task that may hold more than its budget. Tells the first excess that a poll leaves
-/// behind.
-#[cold]
-#[inline(never)]
-fn look(record: &'static Record) {
-    let Some((live, budget)) = record.bytes_over_budget() else {
-        return record.watch_in_allocator();
-    };
-    if !record.tell_over_budget() {
-        return;
-    }
-    record.note_over_budget(live);
-    note(record, live, budget);
-    let Some(call) = config::on_over_budget() else { return };
-    let Some(over) = exempt(|| record.over_budget(live, budget)) else { return };
-    let called = catch_unwind(AssertUnwindSafe(|| {
-        let _untracked = Entered::untracked();
-        call(&over);
-    }));
-    if called.is_err() {
-        let name = cell(&over.name, 60);
-        warn(format_args!("the function of `on_over_budget` has panicked, called for {name}"));
-    }
-    exempt(|| drop(over));
 }

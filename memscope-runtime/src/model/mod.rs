@@ -37,7 +37,7 @@ pub use heap_graph::{HeapGraph, HeapStep, HeldBy, RootKind, Unreachable};
 pub use human::HumanBytes;
 pub use measured::Measured;
 pub use origin::Origin;
-pub use over_budget::{Holder, OverBudget, OverBudgetTask};
+pub use over_budget::{AllocatingCode, Holder, OverBudget, OverBudgetTask};
 pub use process::{ProcessMemory, RuntimeMemory, TaskCells, ToolUsage};
 pub use resident::{AllocatorKind, AllocatorUsage, Limit, LimitSource, Pressure, Resident};
 pub use site_profile::{

@@ -3,12 +3,13 @@
 use super::pressure;
 use crate::{
     accounting::{budget, stacks},
-    alloc::{countdown, current::exempt, over_budget, warn},
+    alloc::{countdown, current::exempt, warn},
     config::{self, Builder, ENABLED},
     environment::{self, Environment},
     primitives::Once,
     snapshot::collector,
     symbols,
+    tasks::excess,
 };
 
 /// Returns the environment as it was at the first call, which also prints what is wrong with it.
@@ -84,7 +85,7 @@ pub(crate) fn apply(settings: &Builder) {
     }
     if ENABLED {
         pressure::settings_changed();
-        over_budget::prepare();
+        excess::prepare();
         settings.budgets().iter().for_each(|(name, bytes)| budget::set_named(name, *bytes));
     }
 }

@@ -9,7 +9,10 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::future::{Tracked, track};
+use super::{
+    excess,
+    future::{Tracked, track},
+};
 use crate::{
     alloc::{install_check, over_budget},
     config::ENABLED,
@@ -37,7 +40,7 @@ impl<F> Tracked<F> {
     /// [`MemorySnapshot::over_budget`]: crate::async_memory::MemorySnapshot::over_budget
     pub fn budget(self, bytes: u64) -> Self {
         if let Some(record) = self.record() {
-            over_budget::prepare();
+            excess::prepare();
             record.set_budget(bytes);
         }
         self
@@ -71,8 +74,9 @@ pin_project! {
 ///
 /// # Errors
 ///
-/// The output is an [`OverBudget`] with the task, its bytes, the budget, and its largest variables
-/// known to `track_var!`. A future that is ready gives its output, whatever it holds.
+/// The output is an [`OverBudget`] with the task, its bytes, the budget, its largest variables
+/// known to `track_var!`, and the code that allocated most of it, as far as stacks were sampled. A
+/// future that is ready gives its output, whatever it holds.
 ///
 /// # Panics
 ///
@@ -116,7 +120,7 @@ impl<F: Future> Future for WithinBudget<F> {
         let over = record
             .filter(|record| record.may_be_over_budget())
             .and_then(|record| record.bytes_over_budget().map(|bytes| (record, bytes)))
-            .and_then(|(record, (live, budget))| record.over_budget(live, budget));
+            .and_then(|(record, (live, budget))| excess::of(record, live, budget));
         let Some(over) = over else { return Poll::Pending };
         this.tracked.set(None);
         Poll::Ready(Err(over))

@@ -1,6 +1,7 @@
 //! Wrappers that make a task current: futures, streams, spawns, scopes, spans.
 
 pub(crate) mod budget;
+pub(crate) mod excess;
 pub(crate) mod future;
 pub(crate) mod scope;
 #[cfg(feature = "tokio")]

@@ -211,6 +211,44 @@ pub(crate) fn read() -> Vec<StackReading> {
     })
 }
 
+/// The live bytes of one stack that a task has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TaskStack {
+    /// The index of the place.
+    place: u32,
+    /// Return addresses, innermost first. The first ones are memscope's own.
+    pub(crate) frames: &'static [usize],
+    parts: u64,
+    /// Samples of blocks that are live.
+    pub(crate) live_samples: u64,
+}
+
+impl TaskStack {
+    /// Live bytes, by estimate.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        stack::bytes(self.parts)
+    }
+}
+
+/// The stacks of the live blocks that the task with this id has. Must be called inside `exempt`.
+pub(crate) fn read_task(task: u64) -> Vec<TaskStack> {
+    let mut found: Vec<TaskStack> = Vec::new();
+    for block in sample::live().filter(|block| block.task == task) {
+        for segment in block.segments().filter(|segment| segment.parts() != 0) {
+            let Some(place) = place_of(&block, segment) else { continue };
+            if let Some(same) = found.iter_mut().find(|it| it.place == place.index) {
+                same.parts = same.parts.saturating_add(segment.parts());
+                same.live_samples += 1;
+            } else if let Some(stack) = Stack::get(place.stack) {
+                let (place, frames) = (place.index, stack.frames);
+                let parts = segment.parts();
+                reserve::push(&mut found, TaskStack { place, frames, parts, live_samples: 1 });
+            }
+        }
+    }
+    found
+}
+
 /// Writes down how many bytes are live at each place. Must be called by one thread at a time; it
 /// allocates nothing.
 pub(crate) fn sample_levels() {
