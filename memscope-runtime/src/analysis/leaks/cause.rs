@@ -52,9 +52,9 @@ const SURELY_SAMPLED: u64 = 4;
 const INTERVALS_OF_LIST: u64 = 2;
 
 /// So many samples say something about the bytes of some code.
-const FIRM_SAMPLES: u64 = 4;
+pub(super) const FIRM_SAMPLES: u64 = 4;
 /// Code that has this part of the bytes is named beside the largest.
-const FAIR_SHARE: u64 = 4;
+pub(super) const FAIR_SHARE: u64 = 4;
 
 /// What the stacks of some bytes have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,8 +82,8 @@ pub(super) struct Clue {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part<'a> {
     stack: &'a StackProfile,
-    live_bytes: u64,
-    live_samples: u64,
+    pub(super) live_bytes: u64,
+    pub(super) live_samples: u64,
 }
 
 impl<'a> Part<'a> {
@@ -143,10 +143,7 @@ impl Clue {
                 let is_large = *bytes / SURELY_SAMPLED >= interval;
                 *bytes >= all_bytes / 2 && (*samples >= LEAST_SAMPLES || is_large)
             })
-            .filter(|(cause, bytes, samples, _)| {
-                let of_list = interval.saturating_mul(INTERVALS_OF_LIST).saturating_mul(*samples);
-                *cause != LeakCause::List || *bytes >= of_list
-            })
+            .filter(|(cause, bytes, samples, _)| !is_items(*cause, *bytes, *samples, interval))
             .map_or_else(Default::default, |(cause, _, samples, by)| (cause, by, samples));
         let sent = sent.largest_first().into_iter().max_by_key(|it| it.samples);
         let sends = sent.filter(|it| it.samples >= LEAST_SAMPLES).map(|it| it.to_string());
@@ -174,6 +171,12 @@ impl Clue {
     }
 }
 
+/// Whether what looks like a list are items of something else.
+pub(super) fn is_items(cause: LeakCause, bytes: u64, samples: u64, interval: u64) -> bool {
+    let of_list = interval.saturating_mul(INTERVALS_OF_LIST).saturating_mul(samples);
+    cause == LeakCause::List && bytes < of_list
+}
+
 /// Whether the stack is that of code that sends into a channel.
 pub(super) fn is_sent(stack: &StackProfile) -> bool {
     let is_channel = stack.frames.iter().any(|frame| is_channel(&frame.function));
@@ -192,7 +195,7 @@ pub(super) fn is_room_of_queue(stack: &StackProfile) -> bool {
 /// if there is nothing else: maps and queues are made of lists.
 ///
 /// Calls from the executor outwards are those of the task that polls, and tell nothing.
-fn of_frames(frames: &[StackFrame]) -> Option<(LeakCause, String)> {
+pub(super) fn of_frames(frames: &[StackFrame]) -> Option<(LeakCause, String)> {
     let (mut is_in_program, mut list) = (false, None);
     for frame in frames {
         let code = Code::of_call(&frame.function, frame.file.as_deref());

@@ -125,6 +125,9 @@ fn of(
             (Possible, "clients that come and stay look the same".into())
         }
         (LeakKind::Stuck, _) => (Likely, "it waits far longer than any that has ended".into()),
+        (_, Some(growth)) if growth.is_estimate => {
+            (Possible, "samples of stacks alone show it".to_owned())
+        }
         (_, Some(_)) if leak.may_be_load => {
             (Possible, "load can look the same until a day is over".into())
         }

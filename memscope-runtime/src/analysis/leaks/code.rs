@@ -62,6 +62,11 @@ impl Code {
         self.0.iter().map(|it| &*it.name)
     }
 
+    /// Whether both are of the same functions, at whatever lines.
+    pub(super) fn has_names_of(&self, other: &Self) -> bool {
+        self.names().eq(other.names())
+    }
+
     /// Whether a finding that says `allocated_at` names these functions first, at whatever lines.
     pub(super) fn is_of(&self, allocated_at: &str) -> bool {
         let mut rest = allocated_at;
@@ -91,7 +96,7 @@ pub(super) struct Share {
 
 impl Codes {
     pub(super) fn add(&mut self, code: Code, bytes: u64, samples: u64) {
-        let is_same = |share: &Share| share.lines.iter().all(|it| it.0.names().eq(code.names()));
+        let is_same = |share: &Share| share.lines.iter().all(|it| it.0.has_names_of(&code));
         let Some(share) = self.0.iter_mut().find(|share| is_same(share)) else {
             return self.0.push(Share::of(code, bytes, samples));
         };
@@ -130,6 +135,11 @@ impl Share {
         }
         order::by_key(&mut places, |it| Reverse(it.1));
         places
+    }
+
+    /// The functions without lines.
+    pub(super) fn names(&self) -> String {
+        self.text(|_| None)
     }
 
     /// The functions. A line stands with one if all of the bytes are of that line.

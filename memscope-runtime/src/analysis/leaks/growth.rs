@@ -25,6 +25,8 @@ const LEAST_OF_BASE: u64 = 32;
 /// growth.
 const LEAST_ABOVE_BASE: usize = 8;
 const TIMES_ABOVE_BASE: u64 = 5;
+/// The same for growth that samples of stacks alone show.
+const TIMES_BY_ESTIMATE: u64 = 2;
 
 /// A rise that goes on to the end of a series.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,8 @@ pub(super) struct Growth {
     pub(super) is_above_base: bool,
     /// It rises by steps that double: a collection in one block.
     pub(super) doubling: Option<Doubling>,
+    /// The bytes are estimates, by samples of stacks.
+    pub(super) is_estimate: bool,
 }
 
 /// Some bytes of a site or task that a finding is about.
@@ -93,6 +97,12 @@ impl Growth {
         // Both say that it grows. One of them may have seen more of it.
         let longer = found.filter(|found| found.is_long(options) && !growth.is_long(options));
         Some(Self { doubling: Some(doubling), ..longer.unwrap_or(growth) })
+    }
+
+    /// Looks for a rise of estimates. Where few samples were taken these move in steps, which are
+    /// not taken for those of a collection.
+    pub(super) fn by_estimate(points: &[TrendPoint], options: &LeakOptions) -> Option<Self> {
+        Some(Self { is_estimate: true, ..Self::by_clock(points, options)? })
     }
 
     fn by_clock(points: &[TrendPoint], options: &LeakOptions) -> Option<Self> {
@@ -158,7 +168,7 @@ impl Growth {
 
     fn new(course: Course, samples: usize, is_in_swings: bool) -> Self {
         let is_above_base = course.rise() < course.first().live_bytes / 2;
-        Self { course, samples, is_in_swings, is_above_base, doubling: None }
+        Self { course, samples, is_in_swings, is_above_base, doubling: None, is_estimate: false }
     }
 
     /// The growth of several together. Its times are those of this one.
@@ -167,7 +177,7 @@ impl Growth {
         let samples = self.samples.min(other.samples);
         let growth = Self::new(course, samples, self.is_in_swings || other.is_in_swings);
         let doubling = self.doubling.zip(other.doubling).map(|(one, two)| one.together(&two));
-        Self { doubling, ..growth }
+        Self { doubling, is_estimate: self.is_estimate || other.is_estimate, ..growth }
     }
 
     /// Whether it was seen for long enough, and often enough, for a verdict.
@@ -179,10 +189,12 @@ impl Growth {
     /// In how many samples and for how many nanoseconds it must be seen for a verdict.
     pub(super) fn needs(&self, options: &LeakOptions) -> (usize, u64) {
         let (samples, span_ns) = (options.least_samples, options.growth_ns());
-        if self.is_above_base {
-            return (samples.max(LEAST_ABOVE_BASE), span_ns.saturating_mul(TIMES_ABOVE_BASE));
-        }
-        (samples, span_ns)
+        let times = match (self.is_above_base, self.is_estimate) {
+            (true, _) => TIMES_ABOVE_BASE,
+            (false, true) => TIMES_BY_ESTIMATE,
+            (false, false) => return (samples, span_ns),
+        };
+        (samples.max(LEAST_ABOVE_BASE), span_ns.saturating_mul(times))
     }
 
     /// Whether load could look like this: what rises with the day falls with it.

@@ -21,6 +21,7 @@ mod code;
 mod evidence;
 mod holder;
 mod keeper;
+mod strands;
 mod level;
 // … what is found …
 mod retained;
@@ -32,6 +33,7 @@ mod growing;
 mod over_budget;
 mod process_memory;
 mod untracked;
+mod hidden;
 mod shared;
 mod lost;
 mod backlog;

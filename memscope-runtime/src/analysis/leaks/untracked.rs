@@ -7,9 +7,11 @@ use super::{
     finding::Leak,
     growing::{Grown, blank, complete},
     growth::{Growth, Suspect},
+    hidden,
     keeper::Keeper,
     options::LeakOptions,
     pile::LEAST_PILED,
+    strands::Strands,
     unjoined,
     wording::several,
 };
@@ -25,22 +27,43 @@ use crate::{
 /// The name that stands for what no task allocated.
 pub(super) const OUTSIDE: &str = "(outside every task)";
 
-/// Finds growth of the bytes that no task allocated. `has_unjoined`: another finding reports tasks
-/// that ended and whose cells are kept. `shared`: the shared owners that grow, without which this
-/// is.
+/// Finds growth of the bytes that no task allocated: of their sum, or of code that the sum hides.
 pub(super) fn find(
     snapshot: &MemorySnapshot,
     options: &LeakOptions,
     has_unjoined: bool,
     shared: &[Grown],
-) -> Option<Grown> {
+) -> Vec<Grown> {
     let (points, of_shared) = without(snapshot, shared);
-    let growth = Growth::of(&points, options)?;
+    if let Some(growth) = Growth::of(&points, options) {
+        let found = of_sum(snapshot, &growth, of_shared, has_unjoined, shared);
+        return found.map(|leak| (leak, growth)).into_iter().collect();
+    }
+    // A stack does not tell of which owner its bytes are.
+    if shared.is_empty() { hidden::find(snapshot, options, &points) } else { Vec::new() }
+}
+
+/// Finds growth of the bytes that no task allocated. `has_unjoined`: another finding reports tasks
+/// that ended and whose cells are kept. `shared`: the shared owners that grow, without which this
+/// is.
+fn of_sum(
+    snapshot: &MemorySnapshot,
+    growth: &Growth,
+    of_shared: u64,
+    has_unjoined: bool,
+    shared: &[Grown],
+) -> Option<Leak> {
     let evidence = Evidence::of(snapshot);
-    let stacks = snapshot.stacks().iter().filter(|stack| stack.is_untracked);
+    let stacks = || snapshot.stacks().iter().filter(|stack| stack.is_untracked);
     let bytes = snapshot.process().untracked_bytes.saturating_sub(of_shared);
-    let of = Suspect::grown(bytes, &growth);
-    let clue = evidence.clue_of_stacks(stacks, of.since_ns, || bytes).unwrap_or_default();
+    let of = Suspect::grown(bytes, growth);
+    let mut clue = evidence.clue_of_stacks(stacks(), of.since_ns, || bytes).unwrap_or_default();
+    let interval = snapshot.stack_interval_bytes();
+    // A stack does not tell of which owner its bytes are.
+    let strands = match shared {
+        [] => Strands::of(stacks(), growth, interval, &mut clue),
+        _ => Strands::default(),
+    };
     let is_of_cells = clue.is_of_cells();
     if is_of_cells && has_unjoined {
         return None;
@@ -52,7 +75,7 @@ pub(super) fn find(
         ..Keeper::default()
     };
     let place = Place { name: OUTSIDE.to_owned(), file: "".into(), line: 0 };
-    let mut leak = keeper.tell(blank(&place, &growth), || {
+    let mut leak = keeper.tell(blank(&place, growth), || {
         "bound what is added to there, or take out what is done with".to_owned()
     });
     let is_known = leak.cause != LeakCause::Unknown || leak.known_by == KnownBy::HeapGraph;
@@ -71,9 +94,12 @@ pub(super) fn find(
             "if {hold} it: end each of these tasks when what it serves is over, by a timeout, a cancellation token or a channel that closes; else bound what is added to there",
         );
     }
+    if !is_of_cells && !leak.cause.is_unreachable() {
+        strands.add_to(&mut leak.fix);
+    }
     // Clients that come and stay bring memory that no task allocates.
     let may_be_load = growth.may_be_load() || living(snapshot).is_some() && !growth.is_of_a_day();
-    Some((complete(leak, bytes, &growth, &evidence, may_be_load), growth))
+    Some(complete(leak, bytes, growth, &evidence, may_be_load))
 }
 
 /// The timeline of the bytes outside of tasks without those of these shared owners, and how many
