@@ -54,11 +54,16 @@ services! {
     own_list: "a task that adds lines to its own list for ever", Growing at "audit", Unknown: "empty it as it goes", "audit";
     own_queue: "a task that queues what it never takes", Growing at "planner", Queue: "bound the channel or queue", "planner";
     endless: "a task per client that does not end", Growing at "watch", Endless: "a cancellation token", "";
+    large_futures: "a task per client that does not end, with a large future", Growing at "watch", Endless: "a cancellation token", "";
+    accepted: "a task that spawns one with a large future per client, which does not end", Growing at "watch", Endless: "a cancellation token", "";
     zombies: "requests of which one in three waits for ever", Growing | Stuck at "request", Endless: "a timeout", "";
     slices: "slices that keep the buffers they were cut from", Retained at "upload", Buffer: "copy what is kept", "NAMES";
     thread: "a thread that adds to a map for ever", Growing at "(outside every task)", Map: "a capacity or an age", "";
     beside_list: "a thread that adds to a map for ever, beside a larger list that stays", Growing at "(outside every task)", Map: "a capacity or an age", "";
+    two_threads: "a thread that adds to a map for ever, and one that takes too little from its channel", Growing at "(outside every task)", Map: "as well", "";
+    beside_swings: "a thread that adds to a map for ever, beside a larger cache that comes and goes", Growing at "(outside every task)", Map: "a capacity or an age", "";
     uploads: "forty clients that stay, each with a buffer that only grows", Growing at "upload", Unknown | List: "empty it as it goes", "upload";
+    kept_room: "forty connections, each of which keeps the room of its largest message", Growing at "connection", Unknown | List: "shrink_to", "connection";
     cycles: "sessions and peers that hold each other", Retained at "session", Unknown | Cycle: "a `Weak`", "nothing";
     shared_cache: "a shared owner that only grows", Growing at "cache", Map: "a capacity or an age", "PAGES";
     blocking: "jobs of `spawn_blocking` that do not end", Retained at "request", Unknown: "end each", "request";
@@ -247,6 +252,56 @@ async fn endless(mode: Mode) -> Leaks {
     judge()
 }
 
+/// What a task keeps across an `.await` is in its cell.
+async fn client(beats: u64) {
+    let mut page = black_box([1u8; 8_000]);
+    let mut list = vec![1u8; 2_000];
+    loop {
+        page[0] ^= 1;
+        list[0] ^= page[0];
+        sleep(beats).await;
+        black_box(&page);
+    }
+}
+
+/// The cells are outside of tasks, and the lists in them.
+async fn large_futures(mode: Mode) -> Leaks {
+    async fn watch() {
+        client(20).await;
+    }
+    rounds(async |_| {
+        for _ in 0..8 {
+            match mode {
+                Mode::Bare | Mode::Held => tokio::spawn(watch()),
+                Mode::Annotated => track(watch()).named("watch").spawn(),
+            };
+        }
+    })
+    .await;
+    judge()
+}
+
+/// The cells are in the task that spawns, and the lists in those that it has spawned.
+async fn accepted(mode: Mode) -> Leaks {
+    async fn watch() {
+        client(20).await;
+    }
+    let accept = async move {
+        loop {
+            for _ in 0..8 {
+                match mode {
+                    Mode::Bare | Mode::Held => tokio::spawn(watch()),
+                    Mode::Annotated => track(watch()).named("watch").spawn(),
+                };
+            }
+            sleep(60).await;
+        }
+    };
+    mode.spawn("accept", accept);
+    rounds(async |_| {}).await;
+    judge()
+}
+
 /// After a report of tasks that outlive their clients.
 async fn zombies(mode: Mode) -> Leaks {
     async fn request(is_gone: bool) {
@@ -323,6 +378,67 @@ async fn beside_list(mode: Mode) -> Leaks {
     leaks
 }
 
+/// Two causes in one sum: the finding has a cure for each.
+async fn two_threads(mode: Mode) -> Leaks {
+    let seen: Arc<Mutex<BTreeMap<u64, [u8; 256]>>> = Arc::default();
+    let of_thread = Arc::downgrade(&seen);
+    spawn_thread(move || {
+        let mut number = 0;
+        while let Some(seen) = of_thread.upgrade() {
+            for _ in 0..40 {
+                number += 1;
+                lock(&seen).insert(number, [1; 256]);
+            }
+            drop(seen);
+            sleep_in_thread(5);
+        }
+    });
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let done = Arc::downgrade(&seen);
+    spawn_thread(move || {
+        while done.strong_count() != 0 {
+            (0..30).for_each(|number: u8| sender.send([number; 256]).expect("it is open"));
+            sleep_in_thread(5);
+        }
+    });
+    rounds(async |_| {
+        mode.spawn("tick", async {}).await.expect("no panic");
+        black_box(receiver.try_recv().ok());
+    })
+    .await;
+    let leaks = judge();
+    drop(seen);
+    black_box(&receiver);
+    leaks
+}
+
+/// The sum of the bytes outside of tasks rises and falls.
+async fn beside_swings(mode: Mode) -> Leaks {
+    let seen: Arc<Mutex<BTreeMap<u64, [u8; 256]>>> = Arc::default();
+    let of_thread = Arc::downgrade(&seen);
+    spawn_thread(move || {
+        let mut number = 0;
+        while let Some(seen) = of_thread.upgrade() {
+            for _ in 0..40 {
+                number += 1;
+                lock(&seen).insert(number, [1; 256]);
+            }
+            drop(seen);
+            sleep_in_thread(5);
+        }
+    });
+    let mut pages: LinkedList<[u8; 256]> = LinkedList::new();
+    rounds(async |round| {
+        mode.spawn("tick", async {}).await.expect("no panic");
+        let len = [40_000, 5_000, 30_000, 8_000, 45_000, 3_000][round % 6];
+        pages = (0..len).map(|_| [1; 256]).collect();
+    })
+    .await;
+    let leaks = judge();
+    black_box((&pages, &seen));
+    leaks
+}
+
 /// Their number stays, and each of them grows.
 async fn uploads(mode: Mode) -> Leaks {
     async fn upload() {
@@ -335,6 +451,25 @@ async fn uploads(mode: Mode) -> Leaks {
     }
     for _ in 0..40 {
         mode.spawn("upload", upload());
+    }
+    rounds(async |_| {}).await;
+    judge()
+}
+
+/// Their number stays, and no buffer has more than a few bytes in it.
+async fn kept_room(mode: Mode) -> Leaks {
+    async fn connection(number: u64) {
+        let mut buffer = Vec::new();
+        for beat in 0.. {
+            let is_large = beat == 10 + 24 * number;
+            buffer.resize(if is_large { 32_000 } else { 200 }, 1u8);
+            black_box(&buffer);
+            buffer.clear();
+            sleep(1).await;
+        }
+    }
+    for number in 0..40 {
+        mode.spawn("connection", connection(number));
     }
     rounds(async |_| {}).await;
     judge()

@@ -75,9 +75,9 @@ pub(super) fn find(snapshot: &MemorySnapshot) -> Vec<Backlog> {
         let to = from.as_ref().and_then(|from| evidence.freed_by(from, 0)).map(|it| it.who.clone());
         let receivers = |to: &Place| -> Vec<_> {
             let tasks = snapshot.tasks().iter().filter(|task| !task.state.is_ended());
-            tasks.filter(|task| place_of_task(task) == *to).map(|task| (0, task)).collect()
+            tasks.filter(|task| place_of_task(task) == *to).collect()
         };
-        let waits = to.as_ref().and_then(|to| evidence.await_point_of(&receivers(to)));
+        let waits = to.as_ref().and_then(|to| evidence.await_point_of(receivers(to)));
         Some(Backlog {
             received_at: waits.map(|(point, _)| places(point)),
             from,

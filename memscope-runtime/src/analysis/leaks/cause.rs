@@ -167,7 +167,8 @@ impl Clue {
 
     /// Whether the code spawns tasks: the bytes are Tokio's cells.
     pub(super) fn is_of_cells(&self) -> bool {
-        self.code.contains("task::core::Cell")
+        let innermost = self.code.split("` in `").next().unwrap_or_default();
+        SPAWNS.iter().any(|words| innermost.contains(words))
     }
 }
 

@@ -128,6 +128,9 @@ fn of(
         (_, Some(growth)) if growth.is_estimate => {
             (Possible, "samples of stacks alone show it".to_owned())
         }
+        (_, Some(growth)) if leak.may_be_load && growth.is_of_a_day() => {
+            (Possible, "each of these tasks may have reached its size".to_owned())
+        }
         (_, Some(_)) if leak.may_be_load => {
             (Possible, "load can look the same until a day is over".into())
         }

@@ -89,15 +89,21 @@ impl<'a> Evidence<'a> {
     /// Where most of these tasks wait, among those for which it is known, and how many these are.
     pub(super) fn await_point_of(
         &self,
-        tasks: &[(u64, &TaskMemoryProfile)],
+        tasks: impl IntoIterator<Item = &'a TaskMemoryProfile>,
     ) -> Option<(&'a AwaitPoint, u64)> {
         let mut counts: HashMap<u32, u64> = HashMap::new();
-        for point in tasks.iter().filter_map(|(_, task)| task.await_point) {
+        for point in tasks.into_iter().filter_map(|task| task.await_point) {
             *counts.entry(point).or_default() += 1;
         }
         let (point, count) =
             counts.into_iter().max_by_key(|&(point, count)| (count, Reverse(point)))?;
         Some((self.snapshot.await_points().get(usize::try_from(point).ok()?)?, count))
+    }
+
+    /// The samples of a task, if it is watched.
+    pub(super) fn points_of_task(&self, task: TaskId) -> Option<&'a [TrendPoint]> {
+        let mut trends = self.snapshot.trends().iter();
+        trends.find(|trend| trend.task == Some(task)).map(|trend| &*trend.points)
     }
 
     pub(super) fn trend_of(&self, site: &SiteProfile) -> Option<&'a Trend> {

@@ -63,8 +63,9 @@ impl fmt::Display for LeakKind {
 /// It is `Low` as long as the program was not observed for two minutes, twice the
 /// [`patience`](super::LeakOptions::patience). Growth is also `Low` where load could look like it:
 /// memory that is mostly freed again, or clients that come and stay, for less than a day. And so is
-/// what was found by whose bytes the whole process does not grow, and a collection that doubles and
-/// may have reached its size.
+/// what was found by whose bytes the whole process does not grow, what samples of stacks alone
+/// show, tasks that each hold more than before, and a collection that doubles and may have reached
+/// its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -134,8 +135,8 @@ pub struct Leak {
     /// How many bytes would come in a day at the rate so far. `None` if the rate was not observed
     /// for a minute, and for stuck tasks.
     pub bytes_per_day: Option<u64>,
-    /// Where most of these tasks wait: the innermost `.await`, and the one above it. `None` where
-    /// that is not known, and for findings of another kind.
+    /// Where most of these tasks wait: the innermost `.await`, and the one above it. Of stuck tasks
+    /// and of those whose number rises; `None` where that is not known, and for other findings.
     #[serde(default)]
     pub waits_at: Option<String>,
     /// Names of live variables in these bytes, the largest first, at most five.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    cells,
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity},
     growth::{Growth, Suspect},
@@ -15,6 +16,7 @@ use super::{
     pile::{LEAST_PILED, Pile, Watched},
     retained::retained_bytes,
     spread::Shape,
+    staying,
     wording::several,
 };
 use crate::{
@@ -108,8 +110,10 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Kno
         }
         let pile = Pile::of(site, growth, watched)?;
         filling.remove(place);
-        let ids: Vec<TaskId> = living.iter().map(|task| task.id).collect();
-        Some((pile.finding(place, growth, site, &ids, &evidence), *growth))
+        if let Some(leak) = staying::find(place, growth, site, &living, &evidence) {
+            return Some((leak, *growth));
+        }
+        Some((pile.finding(place, growth, site, &living, &evidence), *growth))
     }));
     leaks.extend(filling.into_iter().filter_map(|(place, filling)| {
         let growth = filling.growth?;
@@ -197,8 +201,12 @@ fn of_tasks(
         );
     }
     let keeper = Keeper::of_tasks(evidence, place, &ids, &Suspect::grown(bytes, growth));
+    let is_of_cells = keeper.clue.is_of_cells();
     let leak = keeper.tell(leak, || {
         let which = if count == 1 { "this task" } else { "each of these tasks" };
+        if is_of_cells {
+            return cells::of_spawner(which);
+        }
         format!("bound the channel, buffer or map that {which} fills, or empty it as it goes")
     });
     Some(complete(leak, bytes, growth, evidence, growth.may_be_load()))

@@ -1,8 +1,8 @@
 //! Puts together what each kind of finding has found, so that no byte is in two of them.
 
 use super::{
-    LeakKind, LeakOptions, Leaks, Severity, backlog, certainty, cross_frees, growing, level, lost,
-    over_budget, process_memory, retained, shared, stuck, unjoined, unjudged, untracked,
+    LeakKind, LeakOptions, Leaks, Severity, backlog, cells, certainty, cross_frees, growing, level,
+    lost, over_budget, process_memory, retained, shared, stuck, unjoined, unjudged, untracked,
 };
 use crate::{
     primitives::order,
@@ -45,6 +45,7 @@ impl MemorySnapshot {
             grown.extend(untracked::find(self, options, has_unjoined, &shared));
         }
         grown.extend(shared);
+        cells::join(self, &mut grown);
         let (long, early): (Vec<_>, Vec<_>) = grown.into_iter().partition(|(leak, growth)| {
             let needs_ns = if leak.kind == LeakKind::Unjoined { options.unjoined_ns() } else { 0 };
             growth.is_long(options) && growth.course.span_ns() >= needs_ns

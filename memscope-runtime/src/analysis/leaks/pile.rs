@@ -8,9 +8,10 @@ use super::{
     growing::{blank, complete},
     growth::Growth,
     options::LeakOptions,
-    wording::{age, allocated_at, several},
+    waits,
+    wording::{age, allocated_at, places, several},
 };
-use crate::model::{Place, SiteProfile, TaskId, TrendPoint, human::count};
+use crate::model::{Place, SiteProfile, TaskId, TaskMemoryProfile, TrendPoint, human::count};
 
 /// How many tasks of a site must be alive before their number can be said to only rise.
 pub(super) const LEAST_PILED: u64 = 16;
@@ -78,24 +79,27 @@ impl Pile {
         Some(Self { old: Some(old) })
     }
 
-    /// The finding. `tasks`: those that live and have a row.
-    pub(super) fn finding(
+    /// The finding. `living`: those that live and have a row.
+    pub(super) fn finding<'a>(
         self,
         place: &Place,
         growth: &Growth,
         site: &SiteProfile,
-        tasks: &[TaskId],
-        evidence: &Evidence<'_>,
+        living: &[&'a TaskMemoryProfile],
+        evidence: &Evidence<'a>,
     ) -> Leak {
         let since_ns = Some(growth.course.first().at_ns);
+        let tasks: Vec<TaskId> = living.iter().map(|task| task.id).collect();
+        let await_point = evidence.await_point_of(living.iter().copied());
+        let usual = "end each of these tasks when what it serves is over: a timeout, a cancellation token, a channel that closes, an `AbortHandle` that is kept";
         let mut leak = Leak {
             task: tasks.iter().min().copied(),
             count: site.active,
-            variables: evidence.variables_of(tasks).into_iter().map(|(name, _)| name).collect(),
+            variables: evidence.variables_of(&tasks).into_iter().map(|(name, _)| name).collect(),
             cause: LeakCause::Endless,
             known_by: KnownBy::Course,
             allocated_at: evidence.clue_of(place, since_ns).as_ref().and_then(allocated_at),
-            fix: "end each of these tasks when what it serves is over: a timeout, a cancellation token, a channel that closes, an `AbortHandle` that is kept".to_owned(),
+            fix: waits::cure(await_point, tasks.len() as u64).unwrap_or(usual).to_owned(),
             ..blank(place, growth)
         };
         let ended = site.ended();
@@ -114,6 +118,11 @@ impl Pile {
             several(site.spawned, "task was made", "tasks were made"),
             count(ended),
         );
+        if let Some((point, count)) = await_point.filter(|it| it.1 > tasks.len() as u64 / 2) {
+            leak.waits_at = Some(point.to_string());
+            let wait = several(count, "of them waits", "of them wait");
+            leak.evidence = format!("{} {wait} at {}.", leak.evidence, places(point));
+        }
         // Clients that stay leave within a day, or the service has a limit for them.
         let may_be_load = !growth.is_of_a_day();
         let bytes = site.live_bytes.saturating_sub(site.retained_bytes);
@@ -183,5 +192,46 @@ mod tests {
         assert!(text.contains("400 tasks were made and 267 ended: of the 40 largest"), "{text}");
         assert!(found(9).is_empty(), "less than a quarter of them, and less than 16");
         assert!(found(0).is_empty(), "load");
+    }
+
+    #[test]
+    fn tasks_that_become_more_at_a_semaphore_are_not_told_to_end_but_of_its_permits() {
+        let rising = [0, 100, 200, 300, 400, 500].map(|kib| (kib << 10, kib << 11));
+        let found = |waiting: u64| {
+            let task = |id: u64| {
+                let point = (id <= waiting).then_some(0);
+                task(
+                    id,
+                    "s",
+                    &json!({ "live_bytes": 9 << 10, "peak_bytes": 9 << 10, "await_point": point }),
+                )
+            };
+            let frame = |file: &str, line: u32| json!({ "function": "f", "file": file, "line": line, "size_bytes": 8, "locals": [] });
+            let permits = "/home/me/.cargo/registry/src/x/tokio-1.52.0/src/sync/semaphore.rs";
+            let point = json!({
+                "frames": [frame("src/app.rs", 12), frame(permits, 600)],
+                "stops": "waits for tokio::sync::batch_semaphore::Acquire", "tasks": waiting,
+                "measured": true, "live_bytes": 1, "future_size_bytes": 8, "timed": 0,
+                "waited_sum_ns": 0, "waited_p50_ns": null, "waited_p99_ns": null,
+            });
+            let row = json!({
+                "spawned": 50, "active": 50, "completed": 0, "live_bytes": 500 << 10,
+                "waits_timed": 0,
+            });
+            let parts = json!({
+                "sites": [site("s", &row)], "tasks": (1..=20).map(task).collect::<Vec<_>>(),
+                "trends": [trend(None, "s", &rising)], "await_points": [point],
+            });
+            let leaks = snapshot(&parts).leaks();
+            let [leak] = leaks.findings() else { panic!("{leaks}") };
+            leak.clone()
+        };
+        let most = found(15);
+        assert!(most.fix.starts_with("they wait for permits of a semaphore: "), "{most}");
+        assert!(most.evidence.ends_with("15 of them wait at src/app.rs:12."), "{most}");
+        assert_eq!(most.waits_at.as_deref(), Some("src/app.rs:12"));
+        let few = found(10);
+        assert!(few.fix.starts_with("end each of these tasks"), "{few}");
+        assert_eq!(few.waits_at, None);
     }
 }

@@ -9,6 +9,7 @@ use super::{
     finding::{Leak, LeakKind, Severity},
     options::LeakOptions,
     pile::piles_up,
+    waits,
     wording::{age, places, several},
 };
 use crate::{
@@ -193,7 +194,7 @@ fn leak(
         }
     };
     let never_again = tasks.iter().all(|(_, task)| task.poll_count <= 1);
-    let await_point = evidence.await_point_of(&tasks);
+    let await_point = evidence.await_point_of(tasks.iter().map(|(_, task)| *task));
     let waits_at = await_point.map(|(point, _)| point.to_string());
     let at = match await_point.map(|(point, count)| (places(point), count)) {
         Some((at, count)) if count == ids.len() as u64 => {
@@ -205,11 +206,12 @@ fn leak(
         None => String::new(),
     };
     let variables = evidence.variables_of(&ids).into_iter().map(|(name, _)| name).collect();
-    let fix = if never_again {
+    let usual = if never_again {
         "put a timeout around its first await, or close the other end of what it waits for: drop the sender, release the lock, cancel the task"
     } else {
         "put a timeout around the await it hangs at, or close the other end: drop the sender, release the lock, shut the connection"
     };
+    let fix = waits::cure(await_point, ids.len() as u64).unwrap_or(usual);
     Some(Leak {
         severity: Severity::of(bytes, evidence.whole_bytes, None),
         task: Some(oldest.id),
