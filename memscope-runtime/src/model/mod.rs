@@ -47,7 +47,6 @@ pub use stack_profile::{Library, StackFrame, StackProfile};
 pub use stacks::{Stacks, StacksState};
 pub use state_machine::{LocalProfile, StateMachine, WidestState};
 pub use task::{TaskId, TaskState, TaskType};
-pub(crate) use task_dump::number_queues;
 pub use task_dump::{DumpedTask, TaskDump};
 pub use task_profile::{Items, TaskMemoryProfile};
 pub(crate) use text::MOST_NAME;

@@ -111,6 +111,7 @@ impl Default for DumpedTask {
 }
 
 /// Numbers the queues from 1 on, which are addresses or other numbers, those of most tasks first.
+#[allow(dead_code, reason = "for dumps of tasks, which are made on Linux alone, or decoded")]
 pub(crate) fn number_queues(tasks: &mut [DumpedTask]) {
     let mut count: BTreeMap<u64, u64> = BTreeMap::new();
     for queue in tasks.iter().filter_map(|task| task.queue) {

@@ -15,7 +15,7 @@ use crate::{
     },
     model::{
         AwaitPoint, AwaitPoints, DumpedCell, DumpedMemory, DumpedTask, MemoryPiece, TaskDump,
-        number_queues,
+        task_dump::number_queues,
     },
     primitives::arena,
 };

@@ -20,7 +20,7 @@ use crate::{
     },
     await_points::image,
     config,
-    model::{AwaitPoint, DumpedCell, DumpedTask, TaskId, TaskState, number_queues},
+    model::{AwaitPoint, DumpedCell, DumpedTask, TaskId, TaskState, task_dump::number_queues},
     picture::{AskedMemory, Asker, READ, Refused, WORD},
 };
 
