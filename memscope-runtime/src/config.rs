@@ -8,9 +8,9 @@ use crate::{
     model::{Error, Stacks},
     primitives::{
         start_bits,
-        sync::{AtomicU8, AtomicU64, Ordering},
+        sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
-    sampling::Timing,
+    sampling::{Sampling, Timing},
 };
 use memory::MemorySettings;
 
@@ -26,6 +26,7 @@ pub(crate) const HAS_HOLDERS: bool =
     ENABLED && cfg!(all(feature = "symbols", target_os = "linux", target_pointer_width = "64"));
 
 static ENDED_TASKS: AtomicU64 = AtomicU64::new(DEFAULT_ENDED_TASKS);
+static LAST_PLACE: AtomicU32 = AtomicU32::new(last_place(DEFAULT_ENDED_TASKS));
 static SITE_ROWS: AtomicU64 = AtomicU64::new(DEFAULT_SITE_ROWS);
 static LIVE_VARIABLES: AtomicU64 = AtomicU64::new(DEFAULT_LIVE_VARIABLES);
 static UNANNOTATED: AtomicU8 = AtomicU8::new(1);
@@ -299,6 +300,7 @@ impl Builder {
     /// had rows before.
     pub(crate) fn store(&self) -> bool {
         ENDED_TASKS.store(self.ended_tasks, Ordering::Relaxed);
+        LAST_PLACE.store(last_place(self.ended_tasks), Ordering::Relaxed);
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
         LIVE_VARIABLES.store(self.live_variables, Ordering::Relaxed);
         let looked = UNANNOTATED.swap(u8::from(self.unannotated), Ordering::Relaxed);
@@ -330,6 +332,20 @@ pub(crate) fn suit_tests() {
     };
     suit(&STACKS_EVERY, Stacks::DEFAULT.to_number(), STACKS_OF_TESTS);
     suit(&ENDED_TASKS, DEFAULT_ENDED_TASKS, ENDED_TASKS_OF_TESTS);
+    LAST_PLACE.store(last_place(ended_tasks()), Ordering::Relaxed);
+}
+
+/// The index of the last place for a row of an ended task.
+#[inline]
+pub(crate) fn last_ended_place() -> u32 {
+    LAST_PLACE.load(Ordering::Relaxed)
+}
+
+/// PERF: the number of places is a power of two, though fewer rows may be kept. That saves a
+/// division.
+#[expect(clippy::cast_possible_truncation, reason = "there are at most 2^20")]
+const fn last_place(ended_tasks: u64) -> u32 {
+    (ended_tasks.next_power_of_two() - 1) as u32
 }
 
 pub(crate) fn ended_tasks() -> u64 {
@@ -379,6 +395,17 @@ pub(crate) fn unannotated() -> bool {
 /// The mean number of bytes between two samples of stacks; 0: none are taken.
 pub(crate) fn stacks_every() -> u64 {
     STACKS_EVERY.load(Ordering::Relaxed)
+}
+
+/// Which polls are timed of the task that comes after `earlier` others of its site.
+// PERF: the default is asked for first, without a look at what else the number may say.
+#[inline]
+pub(crate) fn sampling(earlier: u64) -> Sampling {
+    let number = TIMING.load(Ordering::Relaxed);
+    if number == const { Timing::Sampled.to_number() } {
+        return Timing::Sampled.sampling(earlier);
+    }
+    Timing::from_number(number).sampling(earlier)
 }
 
 pub(crate) fn timing() -> Timing {

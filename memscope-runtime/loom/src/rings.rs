@@ -40,7 +40,7 @@ fn what_is_drained_and_what_is_dropped_is_what_was_pushed() {
         let pushing = {
             let ring = Arc::clone(&ring);
             thread::spawn(move || {
-                (1..=4).for_each(|number| ring.push(event(number)));
+                (1..=4).for_each(|number| ring.push(|| event(number)));
             })
         };
         let mut seen = Vec::new();
@@ -60,7 +60,7 @@ fn a_full_ring_keeps_the_oldest_and_drops_the_newest() {
         let ring = Ring::<2>::new();
         let mut seen = Vec::new();
         for round in 0..3 {
-            (0..5).for_each(|number| ring.push(event(10 * round + number)));
+            (0..5).for_each(|number| ring.push(|| event(10 * round + number)));
             drain(&ring, &mut seen);
         }
         assert_eq!((seen.as_slice(), ring.dropped()), (&[0, 1, 10, 11, 20, 21][..], 9));
@@ -113,7 +113,7 @@ impl Threads {
         });
         let place = &self.places[index as usize];
         for number in numbers {
-            place.ring.push(event(*number));
+            place.ring.push(|| event(*number));
         }
         self.free.push(index, |next| place.link.store(next, Ordering::Relaxed));
     }

@@ -208,6 +208,14 @@ impl Account {
         }
     }
 
+    /// [`begin_close`](Self::begin_close) of an owner that has neither a block nor a cell.
+    #[allow(dead_code, reason = "the loom models close with a number")]
+    #[inline]
+    pub(crate) fn begin_close_without(&self) {
+        // Release: as in `begin_close`.
+        self.record.store(CLOSING, Ordering::Release);
+    }
+
     /// The second half of [`close`](Self::close): adds the bytes. Returns what `close` returns.
     #[must_use]
     #[inline]

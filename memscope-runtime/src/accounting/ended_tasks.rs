@@ -6,7 +6,7 @@ use crossbeam_utils::CachePadded;
 use super::{
     counter_cells::CounterCells,
     future_type::FutureType,
-    record::{RecordReading, Timing},
+    record::{Ending, RecordReading, Timing},
     site::Site,
     stream_items::{self, ItemsReading},
     tally::TallyReading,
@@ -44,7 +44,8 @@ struct Row {
     site: StaticRef<Site>,
     future: StaticRef<FutureType>,
     counters: CounterCells,
-    own_freed_bytes: AtomicU64,
+    /// Bytes that it allocated or took over, minus those that it freed itself.
+    kept_bytes: AtomicU64,
     peak_bytes: AtomicU64,
     polls: AtomicU64,
     busy_ns: AtomicU64,
@@ -75,7 +76,9 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 pub(crate) fn next() -> Option<SlotWriter> {
     let place = place(TICKETS.fetch_add(1, Ordering::Relaxed));
     let written = ROWS.get_or_make(place).and_then(|row| {
-        row.version.write().map(|writing| SlotWriter { row, place, _writing: writing })
+        row.version
+            .write()
+            .map(|writing| SlotWriter { slot: Slot { row, place }, _writing: writing })
     });
     if written.is_none() {
         add(&DROPPED, 1);
@@ -86,16 +89,22 @@ pub(crate) fn next() -> Option<SlotWriter> {
 /// The write guard of a row: the row belongs to this writer until the guard is dropped.
 #[derive(Debug)]
 pub(crate) struct SlotWriter {
-    row: &'static Row,
-    place: u32,
+    slot: Slot,
     _writing: WriteGuard<'static>,
 }
 
+/// A row that is being written.
+// PERF: passed by value, as the guard cannot be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    row: &'static Row,
+    place: u32,
+}
+
 /// The index of the row for the task that ended after `ticket` others.
-///
-/// PERF: the number of rows is a power of two, though fewer may be kept. That saves a division.
+#[expect(clippy::cast_possible_truncation, reason = "the number of places is a power of two")]
 fn place(ticket: u64) -> u32 {
-    u32::try_from(ticket & (config::ended_tasks().next_power_of_two() - 1)).unwrap_or(0)
+    ticket as u32 & config::last_ended_place()
 }
 
 /// Reads the rows from the newest to the oldest. Returns false if any of them was being written.
@@ -125,8 +134,7 @@ pub(crate) struct HalfWritten(&'static Row);
 
 /// All half-written rows.
 pub(crate) fn half_written() -> impl Iterator<Item = HalfWritten> {
-    let places = u32::try_from(config::ended_tasks().next_power_of_two()).unwrap_or(0);
-    let rows = (0..places).map_while(|place| ROWS.get(place));
+    let rows = (0..=config::last_ended_place()).map_while(|place| ROWS.get(place));
     rows.filter(|row| row.version.is_odd()).map(HalfWritten)
 }
 
@@ -161,40 +169,47 @@ pub(crate) fn forgotten() -> (u64, u64) {
 }
 
 impl SlotWriter {
-    /// Writes the task into the row.
     #[inline]
-    pub(crate) fn put(
-        &self,
-        id: u64,
-        account: u32,
-        tally: &TallyReading,
-        reading: &RecordReading,
-        items: Option<&ItemsReading>,
-    ) {
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot
+    }
+}
+
+impl Slot {
+    /// Writes the task into the row. `timed`: what [`put_timing`](Self::put_timing) has returned, 0
+    /// if no poll was timed.
+    #[expect(clippy::inline_always, reason = "each value goes through one register")]
+    #[inline(always)]
+    pub(crate) fn put(self, task: Ending<'_>, timed: u8) {
         let row = self.row;
         // NOTE: Release on every field, as `SeqLock` demands.
         let put = |field: &AtomicU64, value| field.store(value, Ordering::Release);
-        put(&row.id, id);
-        put(&row.parent, reading.parent);
-        row.site.set(reading.site);
-        row.future.set(reading.future);
-        row.counters.put(&tally.counters);
-        put(&row.own_freed_bytes, tally.own_freed_bytes);
-        put(&row.peak_bytes, reading.peak_bytes);
-        put(&row.polls, reading.polls);
-        put(&row.cell_bytes, reading.cell_bytes);
-        row.account.store(account, Ordering::Release);
-        row.state.store(reading.state as u8, Ordering::Release);
-        let mut timed = 0;
-        if let Timing { busy_ns: Some(busy_ns), wait_ns, .. } = reading.timing {
-            put(&row.busy_ns, busy_ns.get());
-            put(&row.wait_ns, wait_ns.map_or(0, Nanos::get));
-            timed = TIMED;
+        put(&row.id, task.id());
+        put(&row.parent, task.parent());
+        row.site.copy(task.site());
+        row.future.copy(task.future());
+        row.counters.put(&task.counters());
+        put(&row.kept_bytes, task.kept_bytes());
+        put(&row.peak_bytes, task.peak_bytes());
+        put(&row.polls, task.polls());
+        put(&row.cell_bytes, task.cell_bytes());
+        row.account.store(task.account(), Ordering::Release);
+        row.state.store(task.state(), Ordering::Release);
+        let mut flags = timed;
+        if let Some(items) = task.items()
+            && stream_items::keep(self.place, items)
+        {
+            flags |= ITEMS;
         }
-        let estimate = if reading.timing.is_estimate { ESTIMATE } else { 0 };
-        let items = items.is_some_and(|items| stream_items::keep(self.place, *items));
-        let items = if items { ITEMS } else { 0 };
-        row.flags.store(timed | estimate | items, Ordering::Release);
+        row.flags.store(flags, Ordering::Release);
+    }
+
+    /// Writes the times of a task into the row, and returns the flags that say so.
+    pub(crate) fn put_timing(self, timing: &Timing) -> u8 {
+        let Timing { busy_ns: Some(busy_ns), wait_ns, is_estimate } = *timing else { return 0 };
+        self.row.busy_ns.store(busy_ns.get(), Ordering::Release);
+        self.row.wait_ns.store(wait_ns.map_or(0, Nanos::get), Ordering::Release);
+        if is_estimate { TIMED | ESTIMATE } else { TIMED }
     }
 }
 
@@ -206,12 +221,14 @@ impl Row {
         let flags = self.flags.load(Ordering::Acquire);
         let timed = flags & TIMED != 0;
         let peak_bytes = get(&self.peak_bytes);
+        let counters = self.counters.get();
+        let own_freed_bytes = counters.allocated_bytes.wrapping_sub(get(&self.kept_bytes));
         Some(Ended {
             id: get(&self.id),
             account: self.account.load(Ordering::Acquire),
             tally: TallyReading {
-                counters: self.counters.get(),
-                own_freed_bytes: get(&self.own_freed_bytes),
+                counters,
+                own_freed_bytes,
                 peak_bytes,
                 // The account knows what still lives.
                 own_live_bytes: 0,

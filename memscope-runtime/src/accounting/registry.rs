@@ -73,17 +73,16 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 #[expect(clippy::inline_always, reason = "what is known of the task need not go through memory")]
 #[inline(always)]
 pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
-    let (account, record) = match (take_account(), take_task_record()) {
-        (Some(account), Some(record)) => (account, record),
-        (account, record) => {
-            lose(account, record);
-            return None;
-        }
+    let Some(record) = take_task_record() else { return lose(None) };
+    // PERF: a record mostly comes with the account that its last task had.
+    let Some(account) = record.tally().account().or_else(|| take_account_for(record)) else {
+        return lose(Some(record));
     };
-    let id = SPAWNED.fetch_add(1, Ordering::Relaxed) + 1;
+    let before = SPAWNED.fetch_add(1, Ordering::Relaxed);
+    let id = before + 1;
     if task.is_annotated {
-        let others = ENDED.load(Ordering::Relaxed) + UNANNOTATED.load(Ordering::Relaxed);
-        raise(&PEAK_CONCURRENT, id.saturating_sub(others));
+        let ended = before.wrapping_sub(ENDED.load(Ordering::Relaxed));
+        note_concurrent(ended.wrapping_sub(UNANNOTATED.load(Ordering::Relaxed)));
     } else {
         UNANNOTATED.fetch_add(1, Ordering::Relaxed);
     }
@@ -95,12 +94,23 @@ pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
     Some(record)
 }
 
-/// Counts a task without memory for its record and account, and gives back the one that it got.
+/// Notes how many tasks there are at this moment besides a new one. The three counters were not
+/// read at one moment, so the number may seem to be below zero.
+// PERF: one signed comparison asks for both.
+#[inline]
+fn note_concurrent(others: u64) {
+    let peak = PEAK_CONCURRENT.load(Ordering::Relaxed);
+    if peak.cast_signed() <= others.cast_signed() {
+        raise(&PEAK_CONCURRENT, others + 1);
+    }
+}
+
+/// Counts a task without memory for its record or account, and gives back the record if it got one.
 #[cold]
-fn lose(account: Option<&'static Account>, record: Option<&'static Record>) {
-    account.into_iter().for_each(give_back);
+fn lose(record: Option<&'static Record>) -> Option<&'static Record> {
     record.into_iter().for_each(give_back_record);
     LOST.fetch_add(1, Ordering::Relaxed);
+    None
 }
 
 pub(crate) fn count_end() {
@@ -111,12 +121,12 @@ pub(crate) fn count_end() {
 pub(crate) fn thread_record() -> Option<&'static Record> {
     let record = RECORDS.take_from(&FREE_THREADS, u32::MAX)?;
     if record.tally().account().is_none() {
-        let Some(account) = take_account() else {
+        let Some(account) = take_account_for(record) else {
             give_back_thread(record);
             return None;
         };
         account.open(0, record.index(), UNTRACKED);
-        record.tally().open(0, account);
+        record.tally().open(0);
         if let Some((_, listed)) = THREADS.grow() {
             listed.set(record);
         }
@@ -149,8 +159,20 @@ pub(crate) fn give_back_thread(record: &'static Record) {
     Slab::put_into(&FREE_THREADS, record);
 }
 
+/// Gives a record back whose account is still in use, or was given back.
 #[inline]
 pub(crate) fn give_back_record(record: &'static Record) {
+    record.tally().leave_account();
+    RECORDS.put_local(&SPARE_RECORDS, record);
+}
+
+/// Gives a record back together with its account, whose owner has ended and left nothing. The next
+/// task that takes the record takes both.
+// PERF: one item of a magazine instead of two.
+#[inline]
+pub(crate) fn give_back_both(record: &'static Record, account: &'static Account) {
+    // To readers it is free. It is in no list, so the link leads nowhere.
+    account.set_link(0);
     RECORDS.put_local(&SPARE_RECORDS, record);
 }
 
@@ -179,8 +201,10 @@ pub(crate) fn orphans_account() -> &'static Account {
 }
 
 /// The account that begins at this address; `None` if none does.
+// PERF: small programs have no others than the first ones.
+#[inline]
 pub(crate) fn account_at(address: usize) -> Option<&'static Account> {
-    ACCOUNTS.at_address(address)
+    first_account_at(address).or_else(|| ACCOUNTS.at_address(address))
 }
 
 /// [`account_at`] for one of the first accounts.
@@ -196,6 +220,14 @@ pub(crate) fn first_account_at(address: usize) -> Option<&'static Account> {
 #[inline]
 fn take_account() -> Option<&'static Account> {
     SPARE_ACCOUNTS.with(Magazine::pop).or_else(|| ACCOUNTS.take())
+}
+
+/// Takes an account for a record that has none.
+#[inline(never)]
+fn take_account_for(record: &Record) -> Option<&'static Account> {
+    let account = take_account()?;
+    record.tally().set_account(account);
+    Some(account)
 }
 
 #[inline]

@@ -307,6 +307,7 @@ impl Site {
     }
 
     /// Notes how many bytes of arguments the future has captured.
+    #[inline]
     pub(crate) fn note_arguments(&self, bytes: u64) {
         raise(&self.argument_bytes, bytes + 1);
     }

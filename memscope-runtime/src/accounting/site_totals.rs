@@ -1,10 +1,11 @@
 //! Site totals: sums over the ended tasks of a site, and histograms.
 
 use super::{
+    account::Account,
     counter_cells::CounterCells,
-    record::RecordReading,
+    record::{Ending, Record},
     stream_items::{ItemSums, ItemsReading},
-    tally::TallyReading,
+    transferred::TransferredIn,
 };
 use crate::{
     model::{TaskCounters, TaskState},
@@ -121,6 +122,9 @@ pub(crate) struct SiteTotals {
     highest_peak: AtomicU64,
     /// The longest wait of a timed task that completed.
     longest_wait_ns: AtomicU64,
+    /// The waits of timed tasks, and how many those are.
+    wait_ns: AtomicU64,
+    waits: AtomicU64,
     items: ItemSums,
 }
 
@@ -130,8 +134,6 @@ struct Shard {
     ended: [AtomicU64; TaskState::ALL.len()],
     counters: CounterCells,
     peak_bytes: AtomicU64,
-    wait_ns: AtomicU64,
-    waits: AtomicU64,
     peaks: Histogram,
 }
 
@@ -144,40 +146,56 @@ impl SiteTotals {
             contended: Shard::new(),
             highest_peak: AtomicU64::new(0),
             longest_wait_ns: AtomicU64::new(0),
+            wait_ns: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
             items: ItemSums::new(),
         }
     }
 
-    /// Adds the ended task of the record with the index `ending`. Calls `close` when all but its
-    /// number is added.
-    #[inline]
-    pub(crate) fn add(
-        &self,
-        ending: u32,
-        tally: &TallyReading,
-        record: &RecordReading,
-        items: Option<&ItemsReading>,
-        close: impl FnOnce(),
-    ) {
-        raise(&self.highest_peak, record.peak_bytes);
-        if let (Some(wait_ns), TaskState::Completed) = (record.timing.wait_ns, record.state) {
-            raise(&self.longest_wait_ns, wait_ns.get());
-        }
-        if let Some(items) = items {
-            self.items.add(*items);
+    /// Adds a task that ends. Calls `close` when all but its number is added.
+    #[expect(clippy::inline_always, reason = "each value goes through one register")]
+    #[inline(always)]
+    pub(crate) fn add(&self, task: Ending<'_>, close: impl FnOnce()) {
+        raise(&self.highest_peak, task.peak_bytes());
+        if let Some(items) = task.items() {
+            self.items.add(items);
         }
         // Acquire; pairs with the Release below: this thread sees what the last one added before it
         // adds more.
         // PERF: an exchange without a comparison would take two instructions less, but overwrite
         // which record has the lock.
         let locked =
-            self.lock.compare_exchange(0, ending + 1, Ordering::Acquire, Ordering::Relaxed);
+            self.lock.compare_exchange(0, task.index() + 1, Ordering::Acquire, Ordering::Relaxed);
         if locked.is_ok() {
-            self.exclusive.add(tally, record, close, bump);
+            self.exclusive.add(task, close, bump);
             self.lock.store(0, Ordering::Release);
         } else {
-            self.contended().add(tally, record, close, add);
+            let (record, account, taken) = task.parts();
+            self.add_contended(record, account, taken, close);
         }
+    }
+
+    /// [`add`](Self::add) without the lock.
+    // PERF: takes parts, because the whole would have to lie on the stack for it.
+    #[cold]
+    #[inline(never)]
+    fn add_contended(
+        &self,
+        record: &Record,
+        account: &Account,
+        taken: Option<&TransferredIn>,
+        close: impl FnOnce(),
+    ) {
+        self.contended().add(Ending::new(record, account, taken), close, add);
+    }
+
+    /// Adds how long a timed task that ends has waited.
+    pub(crate) fn add_wait(&self, wait_ns: u64, state: TaskState) {
+        if state == TaskState::Completed {
+            raise(&self.longest_wait_ns, wait_ns);
+        }
+        add(&self.wait_ns, wait_ns);
+        add(&self.waits, 1);
     }
 
     /// In a forked child, on its only thread: releases the lock, because no other thread is left to
@@ -241,8 +259,8 @@ impl SiteTotals {
             longest_wait_ns: self.longest_wait_ns.load(Ordering::Relaxed),
             highest_peak_bytes: self.highest_peak.load(Ordering::Relaxed),
             peak_sum_bytes: get(|part| &part.peak_bytes),
-            wait_sum_ns: get(|part| &part.wait_ns),
-            waits: get(|part| &part.waits),
+            wait_sum_ns: self.wait_ns.load(Ordering::Acquire),
+            waits: self.waits.load(Ordering::Acquire),
             items: self.items.read(),
         }
     }
@@ -263,8 +281,6 @@ impl Shard {
             ended: [const { AtomicU64::new(0) }; TaskState::ALL.len()],
             counters: CounterCells::new(),
             peak_bytes: AtomicU64::new(0),
-            wait_ns: AtomicU64::new(0),
-            waits: AtomicU64::new(0),
             peaks: Histogram::new(),
         }
     }
@@ -279,22 +295,14 @@ impl Shard {
     /// The order lets a forked child tell how far a thread has come that it does not have: see
     /// [`HalfAdded`].
     #[inline]
-    fn add(
-        &self,
-        tally: &TallyReading,
-        record: &RecordReading,
-        close: impl FnOnce(),
-        add: impl Fn(&AtomicU64, u64),
-    ) {
-        self.counters.add(&tally.counters, &add);
-        add(&self.peak_bytes, record.peak_bytes);
-        if let Some(wait_ns) = record.timing.wait_ns {
-            add(&self.wait_ns, wait_ns.get());
-            add(&self.waits, 1);
-        }
-        add(self.peaks.bucket(record.peak_bytes), 1);
+    fn add(&self, task: Ending<'_>, close: impl FnOnce(), add: impl Fn(&AtomicU64, u64)) {
+        self.counters.add(&task.counters(), &add);
+        add(&self.peak_bytes, task.peak_bytes());
+        add(self.peaks.bucket(task.peak_bytes()), 1);
         close();
-        add(&self.ended[record.state as usize], 1);
+        if let Some(ended) = self.ended.get(usize::from(task.state())) {
+            add(ended, 1);
+        }
     }
 
     /// How many tasks are in the sums but for their number.

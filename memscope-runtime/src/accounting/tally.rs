@@ -77,18 +77,7 @@ impl TallyReading {
     /// [`with`](Self::with) for values that were read before.
     pub(crate) fn with_all(self, taken: &TransferredIn) -> Self {
         Self {
-            counters: self
-                .counters
-                .plus(TaskCounters {
-                    allocated_bytes: taken.bytes,
-                    transferred_bytes: taken.bytes,
-                    ..TaskCounters::default()
-                })
-                .plus(TaskCounters {
-                    allocated_bytes: taken.guest_bytes,
-                    allocation_count: taken.guest_blocks,
-                    ..TaskCounters::default()
-                }),
+            counters: self.counters.plus(taken.counters()),
             own_freed_bytes: self.own_freed_bytes + taken.guest_freed_bytes,
             ..self
         }
@@ -131,15 +120,19 @@ impl Tally {
         }
     }
 
-    /// Resets all counters for a new owner.
+    /// Sets the account of the next owner.
+    pub(crate) fn set_account(&self, account: &'static Account) {
+        self.account.set(account);
+    }
+
+    /// Resets all counters for a new owner, whose account is set.
     #[inline]
-    pub(crate) fn open(&self, id: u64, account: &'static Account) {
+    pub(crate) fn open(&self, id: u64) {
         for counter in [&self.allocated_bytes, &self.allocations, &self.frees] {
             counter.store(0, Ordering::Relaxed);
         }
         self.own_live.store(0, Ordering::Relaxed);
         self.peak.open();
-        self.account.set(account);
         self.id.store(id, Ordering::Release);
     }
 
@@ -147,6 +140,12 @@ impl Tally {
     /// gone.
     pub(crate) fn close(&self) {
         self.id.store(0, Ordering::Release);
+    }
+
+    /// Lets go of the account, which outlives its owner or serves another one by now.
+    #[inline]
+    pub(crate) fn leave_account(&self) {
+        self.account.clear();
     }
 
     #[inline]
@@ -250,7 +249,7 @@ impl Tally {
         let task = self.id();
         if task != 0 {
             let (kind, amount) = (EventKind::LargeBlock, bytes as u64);
-            thread_ring::push(Event { at_ns: 0, task, amount, site: account.site(), kind });
+            thread_ring::push(|| Event { at_ns: 0, task, amount, site: account.site(), kind });
         }
     }
 
@@ -288,6 +287,21 @@ impl Tally {
 
     pub(crate) fn peak_bytes(&self) -> u64 {
         to_bytes(self.peak.bytes())
+    }
+
+    /// [`peak_bytes`](Self::peak_bytes) of an owner that ends.
+    // PERF: no owner's peak is below zero.
+    #[inline]
+    pub(crate) fn last_peak_bytes(&self) -> u64 {
+        self.peak.bytes().cast_unsigned()
+    }
+
+    /// Whether the owner, which ends, has freed all that it allocated, and no other thread or task
+    /// has touched its blocks. Then nothing has come to any owner, either.
+    // PERF: one comparison says the last two.
+    #[inline]
+    pub(crate) fn leaves_nothing(&self, account: &Account) -> bool {
+        self.own_live.load(Ordering::Relaxed) == 0 && account.has_balance(transferred::untouched())
     }
 
     /// Charges a block to a tally with many writers: only the orphans' tally has many.
@@ -352,6 +366,39 @@ impl Tally {
             return u32::try_from(leads_to - GUEST).ok().map(Leads::Guest);
         }
         u32::try_from(leads_to - 1).ok().map(Leads::Shared)
+    }
+
+    /// The counters of an owner that ends, with what came to it through others.
+    #[inline]
+    pub(crate) fn counters(&self, taken: Option<&TransferredIn>) -> TaskCounters {
+        let own = TaskCounters {
+            allocated_bytes: self.allocated_bytes.load(Ordering::Relaxed),
+            allocation_count: self.allocations.load(Ordering::Relaxed),
+            ..TaskCounters::default()
+        };
+        taken.map_or(own, |taken| own.plus(taken.counters()))
+    }
+
+    /// Of an owner that ends: the bytes that it allocated or took over, minus those that it freed
+    /// itself.
+    #[inline]
+    pub(crate) fn kept_bytes(&self, taken: Option<&TransferredIn>) -> u64 {
+        let own = self.own_live.load(Ordering::Relaxed).cast_unsigned();
+        taken.map_or(own, |taken| {
+            let came = taken.counters().allocated_bytes;
+            own.wrapping_add(came).wrapping_sub(taken.guest_freed_bytes)
+        })
+    }
+
+    /// Bytes that the owner allocated, minus those that it freed itself; the same for blocks.
+    #[expect(clippy::cast_possible_truncation, reason = "blocks are counted modulo 2^32")]
+    #[inline]
+    pub(crate) fn own_live(&self) -> (i64, u32) {
+        let blocks = self
+            .allocations
+            .load(Ordering::Relaxed)
+            .wrapping_sub(self.frees.load(Ordering::Relaxed));
+        (self.own_live.load(Ordering::Relaxed), blocks as u32)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "blocks are counted modulo 2^32")]

@@ -5,9 +5,12 @@ use super::{
     account::{Account, OPEN},
     peak_window,
 };
-use crate::primitives::{
-    Arena, Zeroed,
-    sync::{AtomicI64, AtomicU8, AtomicU64, Ordering, add, raise},
+use crate::{
+    model::TaskCounters,
+    primitives::{
+        Arena, Zeroed,
+        sync::{AtomicI64, AtomicU8, AtomicU64, Ordering, add, raise},
+    },
 };
 
 /// One reading of what has come to an account's owner.
@@ -24,6 +27,17 @@ pub(crate) struct TransferredIn {
     pub(crate) guest_freed_bytes: u64,
     /// How often a thread entered the span while it was already entered.
     pub(crate) entries: u64,
+}
+
+impl TransferredIn {
+    /// What of it the owner's counters contain.
+    pub(crate) fn counters(&self) -> TaskCounters {
+        TaskCounters {
+            allocated_bytes: self.bytes.saturating_add(self.guest_bytes),
+            allocation_count: self.guest_blocks,
+            transferred_bytes: self.bytes,
+        }
+    }
 }
 
 /// The rows stand beside the accounts, under the same indices: they are used less often, and exist

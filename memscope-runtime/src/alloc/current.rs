@@ -173,15 +173,10 @@ impl Entered {
         Self::new(thread().map_or_else(register_thread, Record::tally))
     }
 
-    /// Returns the id of the task that was current before; 0 if none. `is_spawned`: Tokio polls the
-    /// entered task as a task of its own.
+    /// Returns what was current before.
     #[inline]
-    pub(crate) fn previous_owner_id(&self, is_spawned: bool) -> u64 {
-        // PERF: here the task that Tokio polls is the entered one, and asking Tokio takes time.
-        if is_spawned && is_untracked(self.previous) {
-            return 0;
-        }
-        known(self.previous).id()
+    pub(super) fn previous(&self) -> &'static Tally {
+        self.previous
     }
 }
 
@@ -253,7 +248,36 @@ pub(super) fn underlying(tally: &'static Tally) -> &'static Tally {
 /// Returns the id of the current task, annotated or not; 0: no task, or one that has not allocated.
 #[inline]
 pub(crate) fn owner_id() -> u64 {
-    known(tally()).id()
+    id_of(tally())
+}
+
+/// Returns the id of the task that is current with this tally; 0 if none. `is_spawned`: Tokio polls
+/// a task that was entered from there as a task of its own.
+#[inline]
+pub(super) fn outer_id(tally: &'static Tally, is_spawned: bool) -> u64 {
+    // PERF: the task that Tokio polls is the entered one, and asking Tokio takes time.
+    if is_spawned && is_untracked(tally) { 0 } else { id_of(tally) }
+}
+
+/// Returns the id of the task that is current with this tally; 0 if none.
+// PERF: only a task or a span has an id, and no mode tally covers it there.
+#[inline]
+fn id_of(tally: &'static Tally) -> u64 {
+    match tally.id() {
+        0 => id_behind(tally),
+        id => id,
+    }
+}
+
+/// [`id_of`] for a tally without an id of its own.
+#[inline(never)]
+fn id_behind(tally: &'static Tally) -> u64 {
+    // PERF: most tasks outside of others begin there.
+    #[cfg(feature = "tokio")]
+    if is_outside(tally) && config::unannotated() {
+        return unannotated::known_id();
+    }
+    known(tally).id()
 }
 
 /// Returns the current tally: an owner's, or a mode tally.

@@ -3,7 +3,7 @@
 use std::task::Context;
 
 use super::current::{self, Entered};
-use crate::accounting::{Poll, Record};
+use crate::accounting::{Poll, Record, Tally};
 
 /// Tells a runtime's hooks, where there are any, that this thread polls or drops a tracked future.
 #[inline]
@@ -12,42 +12,30 @@ pub(crate) fn note_tracked() {
     super::unannotated::note_tracked();
 }
 
-/// Notes that a tracked future is polled for the first time in this context, which may be that of a
-/// Tokio task.
-#[cold]
-#[inline(never)]
-fn note_in_cell(context: &Context<'_>) {
-    #[cfg(feature = "tokio")]
-    super::cells::note_tracked(context.waker());
-    #[cfg(not(feature = "tokio"))]
-    let _ = context;
-}
-
 impl Record {
-    /// Makes the task current for one poll.
+    /// Makes the task current for one poll. Returns whether it is the first one: then the caller
+    /// must call [`Running::begin`].
     #[expect(clippy::inline_always, reason = "the guard stays in registers for the whole poll")]
     #[inline(always)]
-    pub(crate) fn run(&'static self) -> Running {
+    pub(crate) fn run(&'static self) -> (Running, bool) {
         let entered = Entered::new(self.tally());
-        let poll = self.begin_poll(|| {
-            current::thread_works();
-            entered.previous_owner_id(self.is_spawned())
-        });
-        Running { poll, entered }
+        let (poll, is_first) = self.begin_poll();
+        (Running { poll, entered }, is_first)
     }
 
-    /// [`run`](Self::run) for a future that may be all of a Tokio task. `context`: of the poll.
-    // PERF: not in the first poll's own function, for which each poll would keep the context.
-    #[expect(clippy::inline_always, reason = "as `run`")]
-    #[inline(always)]
-    pub(crate) fn run_in(&'static self, context: &Context<'_>) -> Running {
-        if self.is_unpolled() {
-            note_in_cell(context);
+    /// [`run`](Self::run) for a future that is not all of a Tokio task. Notes the first poll, too.
+    #[cfg(feature = "tower")]
+    #[inline]
+    pub(crate) fn run_apart(&'static self) -> Running {
+        let (running, is_first) = self.run();
+        if is_first {
+            running.begin(None);
         }
-        self.run()
+        running
     }
 
     /// Makes the task current while its future is dropped. Dropping the guard closes the task.
+    #[inline]
     pub(crate) fn closing(&'static self) -> Closing {
         let entered = Entered::new(self.tally());
         self.look_at_window();
@@ -55,16 +43,37 @@ impl Record {
     }
 }
 
+/// Notes the first poll of a task. `previous`: what was current before.
+#[inline(never)]
+fn begin(record: &'static Record, previous: &'static Tally, context: Option<&Context<'_>>) {
+    #[cfg(feature = "tokio")]
+    if let Some(context) = context {
+        super::cells::note_tracked(context.waker());
+    }
+    #[cfg(not(feature = "tokio"))]
+    let _ = context;
+    // Must come first: an unregistered thread has no ring before.
+    current::thread_works();
+    record.begin(current::outer_id(previous, record.is_spawned()));
+}
+
 /// A poll in progress, inside its task. Dropped before [`Running::finish`], the poll has panicked.
 #[derive(Debug)]
 pub(crate) struct Running {
     // Must be the first field: the poll ends while its task is current.
     poll: Poll,
-    #[expect(dead_code, reason = "held for its drop")]
     entered: Entered,
 }
 
 impl Running {
+    /// Notes the first poll. `context`: of the poll, if the future may be all of a Tokio task.
+    // PERF: called for the guard that the caller holds already. A guard that is returned after this
+    // call is moved.
+    #[inline]
+    pub(crate) fn begin(&self, context: Option<&Context<'_>>) {
+        begin(self.poll.record(), self.entered.previous(), context);
+    }
+
     #[inline]
     pub(crate) fn finish(mut self, is_ready: bool) {
         self.poll.finish(is_ready);
@@ -79,6 +88,7 @@ pub(crate) struct Closing {
 }
 
 impl Drop for Closing {
+    #[inline]
     fn drop(&mut self) {
         self.entered = None;
         self.record.close();

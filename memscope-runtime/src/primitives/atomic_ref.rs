@@ -25,6 +25,13 @@ impl<T: Sync> StaticRef<T> {
         self.0.store(ptr::from_ref(value).cast_mut(), Ordering::Release);
     }
 
+    /// Publishes what another cell holds.
+    // PERF: without a look at it.
+    #[inline]
+    pub(crate) fn copy(&self, from: &Self) {
+        self.0.store(from.0.load(Ordering::Acquire), Ordering::Release);
+    }
+
     /// Publishes `value` if the cell is empty; otherwise returns the value that is there.
     pub(crate) fn set_if_none(&self, value: &'static T) -> Result<(), &'static T> {
         let new = ptr::from_ref(value).cast_mut();
@@ -63,7 +70,8 @@ unsafe impl<T: Sync> Zeroed for StaticRef<T> {
 /// A [`StaticRef`] that keeps its address shifted left by [`FREE_BITS`], so that a reader can
 /// combine the number with a tag below it.
 ///
-/// Invariant: the number is 0 or the shifted address of a `&'static T`. Only `set` writes it.
+/// Invariant: the number is 0 or the shifted address of a `&'static T`. Only `set` and `clear`
+/// write it.
 pub(crate) struct ShiftedRef<T: 'static>(AtomicU64, PhantomData<StaticRef<T>>);
 
 /// The bits of a word that an address leaves free: memscope's arenas are below 2^48.
@@ -79,6 +87,12 @@ impl<T: Sync> ShiftedRef<T> {
     pub(crate) fn set(&self, value: &'static T) {
         let address = ptr::from_ref(value).expose_provenance() as u64;
         self.0.store(address << FREE_BITS, Ordering::Release);
+    }
+
+    /// Like [`StaticRef::clear`].
+    #[inline]
+    pub(crate) fn clear(&self) {
+        self.0.store(0, Ordering::Release);
     }
 
     /// The shifted address; 0 if the cell is empty.

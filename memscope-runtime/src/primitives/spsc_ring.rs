@@ -58,10 +58,11 @@ impl<const N: usize> Ring<N> {
         self.pushed.dropped.load(Ordering::Relaxed)
     }
 
-    /// Pushes an event, or counts it as dropped if the ring is full. One producer at a time may
-    /// call it, and must have synchronised with the producer before it.
+    /// Pushes the event that `words` makes, or counts one as dropped if the ring is full. One
+    /// producer at a time may call it, and must have synchronised with the producer before it.
+    // PERF: a full ring does not ask for the event.
     #[inline]
-    pub(crate) fn push(&self, words: Words) {
+    pub(crate) fn push(&self, words: impl FnOnce() -> Words) {
         let Pushed { count, drained, dropped } = &*self.pushed;
         let pushed = count.load(Ordering::Relaxed);
         let is_full = |drained: u32| pushed.wrapping_sub(drained) >= Self::SLOTS;
@@ -69,13 +70,13 @@ impl<const N: usize> Ring<N> {
             // Acquire; pairs with the Release in `drain`: the slot was read before it is written
             // below.
             let now = self.drained.load(Ordering::Acquire);
-            drained.store(now, Ordering::Relaxed);
             if is_full(now) {
                 bump(dropped, 1);
                 return;
             }
+            drained.store(now, Ordering::Relaxed);
         }
-        self.slots[(pushed % Self::SLOTS) as usize].put(words);
+        self.slots[(pushed % Self::SLOTS) as usize].put(words());
         // Release; pairs with the Acquire in `drain`.
         count.store(pushed.wrapping_add(1), Ordering::Release);
     }

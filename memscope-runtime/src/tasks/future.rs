@@ -42,8 +42,9 @@ pin_project! {
     impl<F> PinnedDrop for Tracked<F> {
         fn drop(this: Pin<&mut Self>) {
             poll_guard::note_tracked();
+            let Some(record) = this.record() else { return this.project().future.set(None) };
             // The guard closes the task even if the future's destructor panics.
-            let _closing = this.record().map(Record::closing);
+            let _closing = record.closing();
             this.project().future.set(None);
         }
     }
@@ -199,7 +200,10 @@ impl<F: Future> Future for Tracked<F> {
         let (mut future, task) = self.parts();
         let Some(record) = task else { return future.poll(context) };
         poll_guard::note_tracked();
-        let running = record.run_in(context);
+        let (running, is_first) = record.run();
+        if is_first {
+            running.begin(Some(context));
+        }
         let poll = future.as_mut().poll(context);
         #[cfg(feature = "layout")]
         if poll.is_pending() {

@@ -102,7 +102,10 @@ impl<S: Stream> Stream for TrackedStream<S> {
         let (stream, task) = this.tracked.parts();
         let Some(record) = task else { return stream.poll_next(context) };
         let before = record.tally().read();
-        let running = record.run_in(context);
+        let (running, is_first) = record.run();
+        if is_first {
+            running.begin(Some(context));
+        }
         let poll = stream.poll_next(context);
         if let (Poll::Ready(Some(_)), Some(items)) = (&poll, this.items) {
             items.note(&before, &record.tally().read());

@@ -3,6 +3,7 @@
 mod poll;
 mod poll_end;
 mod end;
+mod ending;
 mod read;
 mod left_behind;
 
@@ -20,6 +21,7 @@ use crate::{
     sampling::Sampling,
 };
 
+pub(crate) use ending::Ending;
 pub(crate) use poll::Poll;
 pub(crate) use read::{RecordReading, Timing};
 
@@ -38,6 +40,7 @@ pub(crate) struct Record {
     /// The site that counts the task: `(other)` if its own site would be a row too many.
     counted_site: StaticRef<Site>,
     future: StaticRef<FutureType>,
+    /// Valid if any poll is timed, as are the three fields that follow.
     first_poll_ns: AtomicU64,
     /// When waiting ended: at the task's end, or at the start of the timed poll that is going on. 0
     /// while the task waits.
@@ -119,15 +122,7 @@ impl Record {
     /// Resets the record for a new task, and opens its account and its tally.
     #[inline]
     pub(crate) fn open(&'static self, id: u64, account: &'static Account, task: &NewTask) {
-        for counter in [
-            &self.polls,
-            &self.first_poll_ns,
-            &self.ended_ns,
-            &self.busy_ns,
-            &self.timed_polls,
-            &self.past_peak,
-            &self.seen_ns,
-        ] {
+        for counter in [&self.polls, &self.past_peak, &self.seen_ns] {
             counter.store(0, Ordering::Relaxed);
         }
         self.cell_bytes.store(0, Ordering::Relaxed);
@@ -138,12 +133,12 @@ impl Record {
         self.future.set(task.future);
         self.window.store(peak_window::epoch(), Ordering::Relaxed);
         self.state.store(task.state as u8, Ordering::Relaxed);
-        self.sampling.store(task.sampling.to_byte(), Ordering::Relaxed);
+        self.set_sampling(task.sampling);
         self.flags.store(0, Ordering::Relaxed);
         #[cfg(feature = "layout")]
         self.links.set_waiting_at(0);
         account.open(id, self.index(), task.counted_site.index());
-        self.tally.open(id, account);
+        self.tally.open(id);
     }
 
     #[inline]
@@ -151,15 +146,41 @@ impl Record {
         TaskState::from_u8(self.state.load(Ordering::Relaxed))
     }
 
+    /// Whether the task will never be polled again.
+    // PERF: a task mostly ends by completing.
+    #[inline]
+    pub(crate) fn has_ended(&self) -> bool {
+        let state = self.state.load(Ordering::Relaxed);
+        state == TaskState::Completed as u8 || TaskState::from_u8(state).is_ended()
+    }
+
     #[inline]
     fn sampling(&self) -> Sampling {
         Sampling::from_byte(self.sampling.load(Ordering::Relaxed))
     }
 
+    /// Sets which polls are timed, before the first one.
+    // PERF: most tasks are not timed, and their times are never looked at.
+    #[inline]
+    fn set_sampling(&self, sampling: Sampling) {
+        if sampling.is_any() {
+            for time in [&self.first_poll_ns, &self.ended_ns, &self.busy_ns, &self.timed_polls] {
+                time.store(0, Ordering::Relaxed);
+            }
+        }
+        self.sampling.store(sampling.to_byte(), Ordering::Relaxed);
+    }
+
     /// Emits an event for the collector.
+    #[inline]
     fn emit(&self, kind: EventKind, at_ns: u64, amount: u64) {
+        thread_ring::push(|| self.event(kind, at_ns, amount));
+    }
+
+    #[inline]
+    fn event(&self, kind: EventKind, at_ns: u64, amount: u64) -> Event {
         let site = self.counted_site.get().map_or(0, Site::index);
-        thread_ring::push(Event { at_ns, task: self.tally.id(), amount, site, kind });
+        Event { at_ns, task: self.tally.id(), amount, site, kind }
     }
 
     /// Notes the Tokio cell of the task, and the box that its future was put in before. The spawner
@@ -349,7 +370,7 @@ impl Record {
             }
             if self.polls.load(Ordering::Relaxed) == 0 {
                 let sampling = config::timing().sampling(earlier);
-                self.sampling.store(sampling.to_byte(), Ordering::Relaxed);
+                self.set_sampling(sampling);
             }
             self.site.set(site);
             self.counted_site.set(counted_site);
@@ -382,7 +403,7 @@ pub(crate) fn open(
     parent: u64,
 ) -> Option<&'static Record> {
     let (counted_site, earlier) = site.admit(future);
-    let sampling = config::timing().sampling(earlier);
+    let sampling = config::sampling(earlier);
     let record = registry::open_task(&NewTask {
         site,
         counted_site,

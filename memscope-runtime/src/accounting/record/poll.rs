@@ -12,10 +12,10 @@ use crate::{
 };
 
 impl Record {
-    /// Notes that a poll begins. The caller makes the task current. The first poll calls `outer`
-    /// for the task that it happens in, 0 if there is none.
+    /// Notes that a poll begins. The caller makes the task current. Returns whether this is the
+    /// first poll: then the caller must call [`begin`](Self::begin).
     #[inline]
-    pub(crate) fn begin_poll(&'static self, outer: impl FnOnce() -> u64) -> Poll {
+    pub(crate) fn begin_poll(&'static self) -> (Poll, bool) {
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls + 1, Ordering::Relaxed);
         self.look_at_window();
@@ -28,16 +28,8 @@ impl Record {
         if !ended && self.sampling().times(polls) {
             self.begin_timed(polls);
         }
-        if polls == 0 {
-            self.begin(outer);
-        }
-        Poll { record: self, outcome: if ended { None } else { Some(TaskState::Panicked) } }
-    }
-
-    /// Whether the task was never polled.
-    #[inline]
-    pub(crate) fn is_unpolled(&self) -> bool {
-        self.polls.load(Ordering::Relaxed) == 0
+        let outcome = TaskState::Panicked;
+        (Poll { record: self, had_ended: ended, outcome }, polls == 0)
     }
 
     /// The await point at which its last poll left it, if that was noted.
@@ -62,14 +54,18 @@ impl Record {
     /// [`stop`](Self::stop) ends the poll.
     #[cfg(feature = "tracing")]
     pub(crate) fn start(&'static self, outer: impl FnOnce() -> u64) {
+        let (poll, is_first) = self.begin_poll();
         // `stop` ends the poll.
-        std::mem::forget(self.begin_poll(outer));
+        std::mem::forget(poll);
+        if is_first {
+            self.begin(outer());
+        }
     }
 
     /// Ends a poll that [`start`](Self::start) began.
     #[cfg(feature = "tracing")]
     pub(crate) fn stop(&'static self) {
-        drop(Poll { record: self, outcome: Some(TaskState::Idle) });
+        drop(Poll { record: self, had_ended: false, outcome: TaskState::Idle });
     }
 
     /// Ends a poll that [`start`](Self::start) began. Its duration is not known. Its budget is
@@ -128,20 +124,22 @@ impl Record {
     }
 
     /// When the poll that goes on began; `None` if it is not timed.
+    #[inline]
     fn timed_start(&self) -> Option<u64> {
         let is_timed = self.flags.load(Ordering::Relaxed) & TIMED != 0;
         is_timed.then(|| self.ended_ns.load(Ordering::Relaxed))
     }
 
-    /// Notes the first poll. The task that it happens in becomes the parent, if there is one; else
-    /// the task that created it stays the parent.
-    #[cold]
-    #[inline(never)]
-    fn begin(&self, outer: impl FnOnce() -> u64) {
+    /// Notes the first poll. The task `outer` that it happens in becomes the parent, if there is
+    /// one (0: none); else the task that created it stays the parent.
+    ///
+    /// The thread must be registered by now if it can be: before, it has no ring.
+    #[inline]
+    pub(crate) fn begin(&self, outer: u64) {
         let started_ns = self.timed_start().unwrap_or(0);
-        // Must come first: an unregistered thread has no ring before.
-        let outer = outer();
-        self.first_poll_ns.store(started_ns, Ordering::Relaxed);
+        if started_ns != 0 {
+            self.first_poll_ns.store(started_ns, Ordering::Relaxed);
+        }
         self.emit(EventKind::Spawned, started_ns, 0);
         pending_starts::occasion();
         if outer != 0 && outer != self.tally.id() {
@@ -181,18 +179,23 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Poll {
     record: &'static Record,
-    /// The state after this poll; `None` if the task had ended before.
-    outcome: Option<TaskState>,
+    /// Whether the task had ended before.
+    had_ended: bool,
+    /// Otherwise the state after this poll.
+    outcome: TaskState,
 }
 
 impl Poll {
+    #[inline]
+    pub(crate) fn record(&self) -> &'static Record {
+        self.record
+    }
+
     /// Notes that the future has returned. If the guard is dropped before this call, the poll has
     /// panicked.
     #[inline]
     pub(crate) fn finish(&mut self, is_ready: bool) {
-        if self.outcome.is_some() {
-            self.outcome = Some(if is_ready { TaskState::Completed } else { TaskState::Idle });
-        }
+        self.outcome = if is_ready { TaskState::Completed } else { TaskState::Idle };
     }
 }
 
@@ -202,14 +205,16 @@ impl Drop for Poll {
         // PERF: one comparison in memory for all that few polls need.
         let ended_ns = match self.record.flags.load(Ordering::Relaxed) {
             0 => 0,
-            _ => self.record.end_flagged(self.outcome == Some(TaskState::Idle)),
+            _ => self.record.end_flagged(!self.had_ended && self.outcome == TaskState::Idle),
         };
+        if self.had_ended {
+            return;
+        }
         match self.outcome {
-            Some(TaskState::Idle) => {
+            TaskState::Idle => {
                 self.record.state.store(TaskState::Idle as u8, Ordering::Relaxed);
             }
-            Some(state) => self.record.end(state, ended_ns),
-            None => {}
+            state => self.record.end(state, ended_ns),
         }
     }
 }

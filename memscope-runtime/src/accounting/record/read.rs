@@ -171,7 +171,7 @@ impl Record {
 
     /// The times of a task of which some polls are timed.
     #[inline(never)]
-    fn timing(&self, now_ns: Option<u64>) -> Timing {
+    pub(super) fn timing(&self, now_ns: Option<u64>) -> Timing {
         let polls = self.polls.load(Ordering::Relaxed);
         let timed_polls = self.timed_polls.load(Ordering::Relaxed);
         if polls == 0 {

@@ -155,7 +155,19 @@ pub(crate) fn cached_task() -> Result<&'static Record, SwitchedTask> {
 /// Returns the record of the current task for a free, which makes none. `Err`: the current task has
 /// no record.
 pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
-    let Some(id) = tokio_id() else { return Ok(None) };
+    tokio_id().map_or(Ok(None), known_as)
+}
+
+/// Returns the id of the current task's record; 0 if there is no task, or it has no record.
+#[inline]
+pub(crate) fn known_id() -> u64 {
+    let Some(id) = tokio_id() else { return 0 };
+    known_as(id).ok().flatten().map_or(0, |record| record.tally().id())
+}
+
+/// [`known`] for the task with this id.
+#[inline(never)]
+fn known_as(id: u64) -> Result<Option<&'static Record>, NoRecord> {
     let last = LAST.get();
     if last.id == id {
         return Ok(last.record);

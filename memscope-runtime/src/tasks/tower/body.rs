@@ -68,7 +68,7 @@ impl<B: Body> Body for TrackedBody<B> {
         };
         let Some(record) = this.request.record() else { return body.poll_frame(context) };
         poll_guard::note_tracked();
-        let running = record.run();
+        let running = record.run_apart();
         let poll = body.as_mut().poll_frame(context);
         let is_last = match &poll {
             Poll::Pending => false,

@@ -251,7 +251,7 @@ where
         let future_type = FutureType::of::<S::Future>();
         let open = Request::open(|| name(&parts), *task_type, place, future_type);
         let request = HttpRequest::from_parts(parts, body);
-        let running = open.record().map(Record::run);
+        let running = open.record().map(Record::run_apart);
         let future = Some(self.inner.call(request));
         if let Some(running) = running {
             running.finish(false);
@@ -299,7 +299,7 @@ where
             return Poll::Ready(result.map(|it| it.map(TrackedBody::without_row)));
         };
         poll_guard::note_tracked();
-        let running = record.run();
+        let running = record.run_apart();
         let Poll::Ready(result) = future.as_mut().poll(context) else {
             #[cfg(feature = "layout")]
             crate::await_points::tree::note(record, future);
