@@ -170,7 +170,7 @@ impl<'l> Maker<'l> {
         let choice = |state: &State| Choice {
             value: state.value,
             vacant: vacant(machine.size, state),
-            parts: self.members(state),
+            parts: self.awaited(state),
         };
         let states = machine.states.iter().filter(|it| it.value.is_some());
         let choices = states.map(choice).collect();
@@ -178,23 +178,13 @@ impl<'l> Maker<'l> {
         Content::Choice { offset: offset(discriminant.offset), size, choices }
     }
 
-    /// The values of a state that lead to something vacant.
-    fn members(&mut self, state: &State) -> Vec<Part> {
-        let end = |offset: u64, size: Option<u64>| size.and_then(|it| offset.checked_add(it));
-        let is_apart = |at: usize| {
-            let own = state.members.get(at)?;
-            let own = own.offset..end(own.offset, own.size)?;
-            let others = state.members.iter().enumerate().filter(|it| it.0 != at);
-            let mut others = others.map(|(_, it)| it.offset..end(it.offset, it.size).unwrap_or(0));
-            others.all(|it| it.end <= own.start || own.end <= it.start).then_some(())
-        };
-        let mut parts = Vec::new();
-        for (at, member) in state.members.iter().enumerate() {
-            if let (Some(id), Some(())) = (member.future_type, is_apart(at)) {
-                parts.push(Part { offset: offset(member.offset), kind: self.number(id, false) });
-            }
-        }
-        parts
+    /// What the state awaits: it is alive, and the function polls it itself. Of any other value it
+    /// is not known whether it was moved away, or lent to another thread: an argument has its room
+    /// in all states.
+    fn awaited(&mut self, state: &State) -> Vec<Part> {
+        let awaited = state.awaited().and_then(|it| Some((it.offset, it.future_type?)));
+        let part = |(at, id)| Part { offset: offset(at), kind: self.number(id, false) };
+        awaited.map(part).into_iter().collect()
     }
 }
 

@@ -110,12 +110,15 @@ impl Default for DumpedTask {
     }
 }
 
-/// Numbers the queues from 1 on, which are addresses or other numbers, those of most tasks first.
+/// Numbers the queues from 1 on, which are addresses or other numbers, those of most tasks first. A
+/// task that is a part of another one waits with that one, and is not counted.
 #[allow(dead_code, reason = "for dumps of tasks, which are made on Linux alone, or decoded")]
 pub(crate) fn number_queues(tasks: &mut [DumpedTask]) {
     let mut count: BTreeMap<u64, u64> = BTreeMap::new();
-    for queue in tasks.iter().filter_map(|task| task.queue) {
-        *count.entry(queue).or_default() += 1;
+    for task in &*tasks {
+        if let Some(queue) = task.queue {
+            *count.entry(queue).or_default() += u64::from(task.tokio_id.is_some());
+        }
     }
     let mut queues: Vec<(u64, u64)> = count.into_iter().collect();
     queues.sort_by_key(|(queue, tasks)| (Reverse(*tasks), *queue));
@@ -131,11 +134,15 @@ mod tests {
 
     #[test]
     fn the_queue_of_most_tasks_is_number_one() {
-        let of = |queue| DumpedTask { queue, ..DumpedTask::default() };
+        let of = |queue| DumpedTask { queue, tokio_id: Some(1), ..DumpedTask::default() };
         let mut tasks =
             [Some(0x7f00), None, Some(0x5500), Some(0x7f00), Some(0x6600)].map(of).to_vec();
         number_queues(&mut tasks);
-        let numbers: Vec<_> = tasks.iter().map(|task| task.queue).collect();
-        assert_eq!(numbers, [Some(1), None, Some(2), Some(1), Some(3)]);
+        let numbers = |tasks: &[DumpedTask]| tasks.iter().map(|it| it.queue).collect::<Vec<_>>();
+        assert_eq!(numbers(&tasks), [Some(1), None, Some(2), Some(1), Some(3)]);
+        let part = || DumpedTask { queue: Some(3), ..DumpedTask::default() };
+        tasks.extend([part(), part()]);
+        number_queues(&mut tasks);
+        assert_eq!(numbers(&tasks)[4..], [Some(3); 3], "a part of a task is no further one");
     }
 }

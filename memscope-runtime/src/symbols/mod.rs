@@ -36,7 +36,7 @@ pub(crate) use names::{call_at, explain, left_out, resolve};
 #[cfg(feature = "symbols")]
 pub(crate) use sources::{MOST_LOOKING_UP, look_up_tasks, look_up_until};
 #[cfg(feature = "symbols")]
-pub(crate) use sources::{wait_for_names, want_if_waiting};
+pub(crate) use sources::{wait_for_names, wait_for_names_once, want_if_waiting};
 #[cfg(feature = "symbols")]
 pub(crate) use stack_names::{name_stacks_ahead, want_ahead, want_stack_names};
 #[cfg(not(feature = "symbols"))]
@@ -180,6 +180,8 @@ mod without {
     pub(crate) fn wait_for_names() -> u64 {
         0
     }
+
+    pub(crate) fn wait_for_names_once() {}
 
     pub(crate) const MOST_LOOKING_UP: Duration = Duration::ZERO;
 

@@ -9,7 +9,10 @@ use super::{names, stack_names, thread};
 use crate::alloc::unannotated;
 use crate::{
     alloc::{current::exempt, own_work},
-    primitives::{Lock, fork},
+    primitives::{
+        Lock, fork,
+        sync::{AtomicU8, Ordering},
+    },
 };
 
 /// Appends addresses of which more is to be known ([`call_at`](super::call_at) says so). It
@@ -52,6 +55,15 @@ pub(crate) fn wait_for_names() -> u64 {
         thread::wait();
     }
     want_if_waiting()
+}
+
+/// Waits for names as [`wait_for_names`] does, the first time that any are lacking.
+pub(crate) fn wait_for_names_once() {
+    static HAS_WAITED: AtomicU8 = AtomicU8::new(0);
+    let lacks_names = (waiting() != 0 || stack_names::is_waiting()) && thread::want();
+    if lacks_names && HAS_WAITED.swap(1, Ordering::Relaxed) == 0 {
+        thread::wait_for_round();
+    }
 }
 
 /// How long a report that has no next one looks up names and lines.

@@ -67,11 +67,16 @@ pub(crate) fn want() -> bool {
 /// A program that makes one report has no next one that would have the names. So the first
 /// [`FIRST_ROUNDS`] snapshots that lack names wait for them.
 pub(crate) fn wait() {
-    let is_busy = || !matches!(STATE.load(Ordering::Relaxed), NONE | BROKEN);
     if WAITS.fetch_add(1, Ordering::Relaxed) >= FIRST_ROUNDS {
         WAITS.store(FIRST_ROUNDS, Ordering::Relaxed);
         return;
     }
+    wait_for_round();
+}
+
+/// The same, without being counted among these snapshots.
+pub(super) fn wait_for_round() {
+    let is_busy = || !matches!(STATE.load(Ordering::Relaxed), NONE | BROKEN);
     let end = Instant::now() + LONGEST_WAIT;
     while is_busy() && Instant::now() < end {
         thread::sleep(LOOK_AGAIN);

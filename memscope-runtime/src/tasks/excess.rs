@@ -87,7 +87,7 @@ struct Found {
 fn largest_codes(task: u64) -> [Option<Found>; MOST_HOLDERS] {
     let stacks = stacks::read_task(task);
     if !stacks.is_empty() {
-        symbols::wait_for_names();
+        symbols::wait_for_names_once();
     }
     let mut found: Vec<Found> = Vec::new();
     for stack in stacks {

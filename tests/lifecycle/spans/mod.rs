@@ -10,8 +10,8 @@ use std::{
 use memscope_rs::{
     MemoryLayer,
     async_memory::{
-        AsyncResourceMonitor, MemorySnapshot, Scope, SiteProfile, TaskMemoryProfile, TaskState,
-        current_task_id, get_memory_snapshot, shared, track, untracked,
+        AsyncResourceMonitor, EventKind, MemorySnapshot, Scope, SiteProfile, TaskMemoryProfile,
+        TaskState, current_task_id, get_memory_snapshot, shared, track, untracked,
     },
 };
 use memscope_tests::{
@@ -62,6 +62,20 @@ fn one(name: &str) -> TaskMemoryProfile {
 fn site(name: &str) -> SiteProfile {
     let snapshot = conserved(&ALLOCATOR);
     snapshot.sites_named(name).next().unwrap_or_else(|| panic!("{snapshot}")).clone()
+}
+
+#[test]
+fn a_span_that_is_never_entered_has_its_begin_and_its_end_among_the_events() {
+    let _alone = alone();
+    traced(|| {
+        let never = info_span!("never_entered");
+        let task = one("never_entered").id;
+        drop(never);
+        let snapshot = conserved(&ALLOCATOR);
+        let events = snapshot.events().iter().filter(|event| event.task == task);
+        let kinds: Vec<EventKind> = events.map(|event| event.kind).collect();
+        assert_eq!(kinds, [EventKind::Spawned, EventKind::Completed]);
+    });
 }
 
 #[test]

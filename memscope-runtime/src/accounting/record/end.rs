@@ -82,7 +82,7 @@ impl Record {
     /// Ends a span: adds all its counts, but keeps the record until [`give_back`](Self::give_back).
     #[cfg(feature = "tracing")]
     pub(crate) fn complete(&'static self) {
-        self.end(TaskState::Completed, 0);
+        self.end_between_polls(TaskState::Completed);
         if let Written::AllFree(account) = self.write_down(true, false) {
             registry::give_back(account);
         }

@@ -13,8 +13,8 @@ use crate::{
     primitives::{SlabItem, StaticRef, sync::Ordering},
 };
 
-/// A task that ends. No thread writes its record any more, so each number can be read where it is
-/// put down.
+/// A task that ends. No thread writes what is read here any more, so each number can be read where
+/// it is put down.
 // PERF: a reading of them all at once would be kept on the stack and read again from there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ending<'t> {

@@ -67,8 +67,10 @@ pub(super) fn join(snapshot: &MemorySnapshot, grown: &mut Vec<Grown>) {
     let _ = write!(of_tasks.evidence, " {bytes} of it are their cells, {place}.");
     of_tasks.bytes = of_tasks.bytes.saturating_add(cells.bytes);
     of_tasks.severity = max(of_tasks.severity, cells.severity);
-    let per_day = of_tasks.bytes_per_day.zip(cells.bytes_per_day);
-    of_tasks.bytes_per_day = per_day.map(|(own, of_cells)| own.saturating_add(of_cells));
+    of_tasks.bytes_per_day = match (of_tasks.bytes_per_day, cells.bytes_per_day) {
+        (Some(own), Some(of_cells)) => Some(own.saturating_add(of_cells)),
+        (own, of_cells) => own.or(of_cells),
+    };
 }
 
 /// Whether most of what has come is cells of tasks.
@@ -90,7 +92,7 @@ fn is_of_cells(
         }
         None => None,
     };
-    clue.is_some_and(|clue| clue.is_of_cells() && clue.code_bytes >= clue.all_bytes / 2)
+    clue.is_some_and(|clue| clue.is_of_cells())
 }
 
 #[cfg(test)]

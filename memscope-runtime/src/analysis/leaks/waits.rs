@@ -3,15 +3,19 @@
 
 use crate::model::AwaitPoint;
 
-/// The file of Tokio's in which the innermost `.await` stands, or what it stops at; and the cure.
-const CURES: [(&str, &str); 6] = [
+/// The file of Tokio's in which the outermost `.await` of Tokio's stands that ends at [`ACQUIRE`]: a
+/// receiver waits in the same file as a sender. And the cure.
+const CURES: [(&str, &str); 4] = [
     ("src/sync/semaphore.rs", PERMITS),
     ("src/sync/mutex.rs", LOCK),
     ("src/sync/rwlock.rs", LOCK),
     ("src/sync/mpsc/bounded.rs", ROOM),
-    ("runtime::task::join::JoinHandle", JOBS),
-    ("runtime::blocking", JOBS),
 ];
+
+/// What all of these wait by.
+const ACQUIRE: &str = "waits for tokio::sync::batch_semaphore::Acquire";
+/// What waits for a task or a blocking job.
+const JOIN: &str = "waits for tokio::runtime::task::join::JoinHandle";
 
 const PERMITS: &str = "they wait for permits of a semaphore: take the permit before a task is spawned and its memory allocated, refuse what is too much (`try_acquire`), or give permits back sooner";
 const LOCK: &str = "they wait for a lock: hold it for a shorter time and not across a slow `.await`, and look for a guard that is kept";
@@ -22,12 +26,14 @@ const JOBS: &str = "they wait for tasks or jobs that they have spawned: have the
 /// point stands how many of all wait there.
 pub(super) fn cure(point: Option<(&AwaitPoint, u64)>, all: u64) -> Option<&'static str> {
     let (point, _) = point.filter(|(_, count)| *count > all / 2)?;
-    let innermost = point.innermost().map_or("", |frame| &*frame.file).replace('\\', "/");
-    let is_tokio = innermost.contains("/tokio-");
-    let cure = CURES
-        .iter()
-        .find(|(word, _)| is_tokio && innermost.ends_with(word) || point.stops.contains(word));
-    cure.map(|(_, cure)| *cure)
+    if point.stops.starts_with(JOIN) {
+        return Some(JOBS);
+    }
+    // A cell that is set once has a semaphore in it, and a lock has one as well.
+    let files = point.frames.iter().map(|frame| frame.file.replace('\\', "/"));
+    let outermost = files.skip_while(|file| !file.contains("/tokio-")).next()?;
+    let cure = CURES.iter().find(|(word, _)| outermost.ends_with(word));
+    cure.filter(|_| point.stops.starts_with(ACQUIRE)).map(|(_, cure)| *cure)
 }
 
 #[cfg(test)]
@@ -37,9 +43,13 @@ mod tests {
     use super::*;
 
     fn cure_at(file: &str, stops: &str, count: u64) -> Option<&'static str> {
+        cure_in(&["src/app.rs", file], stops, count)
+    }
+
+    fn cure_in(files: &[&str], stops: &str, count: u64) -> Option<&'static str> {
         let frame = |file: &str| json!({ "function": "f", "file": file, "line": 7, "size_bytes": 8, "locals": [] });
         let point = json!({
-            "frames": [frame("src/app.rs"), frame(file)], "stops": stops, "tasks": count,
+            "frames": files.iter().map(|it| frame(it)).collect::<Vec<_>>(), "stops": stops, "tasks": count,
             "measured": true, "live_bytes": 1, "future_size_bytes": 8, "timed": 0,
             "waited_sum_ns": 0, "waited_p50_ns": null, "waited_p99_ns": null,
         });
@@ -71,5 +81,24 @@ mod tests {
         assert_eq!(cure_at("src/app.rs", acquire, 20), None, "any of them");
         assert_eq!(cure_at("src/app.rs", "waits for tokio::time::Sleep", 20), None);
         assert_eq!(cure(None, 20), None);
+    }
+
+    #[test]
+    fn a_receiver_a_cell_that_is_set_once_and_a_branch_have_no_such_cure() {
+        let tokio = |file: &str| format!("/home/me/.cargo/registry/src/x/tokio-1.54.1/{file}");
+        let acquire = "waits for tokio::sync::batch_semaphore::Acquire";
+        let receives = "waits for core::future::poll_fn::PollFn<recv>, perhaps for it";
+        assert_eq!(cure_at(&tokio("src/sync/mpsc/bounded.rs"), receives, 20), None);
+        let [once, permits] = ["src/sync/once_cell.rs", "src/sync/semaphore.rs"].map(tokio);
+        assert_eq!(cure_in(&["src/app.rs", &once, &permits], acquire, 20), None);
+        let lock = tokio("src/sync/mutex.rs");
+        let locked = cure_in(&["src/app.rs", &lock, &permits], acquire, 20).expect("known");
+        assert!(locked.starts_with("they wait for a lock: "), "{locked}");
+        for stops in [
+            "waits for tokio::sync::oneshot::Receiver<tokio::runtime::task::join::JoinHandle<()>>",
+            "waits for 2 futures side by side in (): tokio::runtime::task::join::JoinHandle<()>",
+        ] {
+            assert_eq!(cure_at("src/app.rs", stops, 20), None, "{stops}");
+        }
     }
 }

@@ -64,10 +64,14 @@ impl<'a> Typed<'a> {
 #[cfg(all(feature = "layout", feature = "tokio"))]
 mod known {
     use super::{
-        super::{bits::Bits, task_cells::header},
+        super::{
+            bits::Bits,
+            task_cells::{header, header_words},
+        },
         Blocks, NoRoom,
     };
     use crate::{
+        accounting::{OwnerKind, stacks::Sample},
         alloc::cells,
         await_points::{
             layouts, still_walk,
@@ -120,7 +124,7 @@ mod known {
                 })
             };
             let mut found = make().ok_or(NoRoom)?;
-            for block in (0..blocks.len()).filter(|block| blocks.may_be_cell(*block)) {
+            for block in (0..blocks.len()).filter(|block| is_cell(blocks, *block)) {
                 let cell = header(blocks, block).filter(|(_, cell)| !cell.is_running);
                 let kind = cell.and_then(|(_, cell)| types.of_cells.get(cell.kind.index as usize));
                 if let Some(kind) = kind {
@@ -193,6 +197,21 @@ mod known {
                 from = word + 1;
             }
             each(start + from * WORD, start + words * WORD);
+        }
+    }
+
+    /// Whether a block that has the header of a cell is one. It may have that of a cell which was
+    /// freed: no reference to such a task is left, and the state word counts them above its flags.
+    fn is_cell(blocks: &Blocks, block: usize) -> bool {
+        const ONE_REFERENCE: u64 = 1 << 6;
+        if !blocks.may_be_cell(block) {
+            return false;
+        }
+        let owner = blocks.owner(block);
+        match owner.sample().map_or(owner, Sample::covered).read() {
+            OwnerKind::Cell(_) => true,
+            // A sampled block may be anything.
+            _ => owner.sample().is_none() && header_words(blocks, block)[1] >= ONE_REFERENCE,
         }
     }
 

@@ -35,7 +35,9 @@ impl fmt::Display for TaskDump {
         }
         tree.sort();
         let mut in_queues = BTreeMap::new();
-        for queue in self.tasks.iter().filter_map(|task| task.queue) {
+        // A task that is a part of another one waits with that one.
+        let own = self.tasks.iter().filter(|task| task.tokio_id.is_some());
+        for queue in own.filter_map(|task| task.queue) {
             *in_queues.entry(queue).or_default() += 1;
         }
         tree.tell_queues(&in_queues);
@@ -330,7 +332,11 @@ TASKS    BYTES  TASK, AND WHERE IT WAITS
 
     #[test]
     fn tasks_that_wait_in_one_queue_have_its_number() {
-        let of = |name: &str, queue| DumpedTask { queue, ..waits(name, 0, &[frame(name, 3)]) };
+        let of = |name: &str, queue| DumpedTask {
+            queue,
+            tokio_id: Some(1),
+            ..waits(name, 0, &[frame(name, 3)])
+        };
         let dump = |tasks: Vec<DumpedTask>| {
             let text = TaskDump { tasks, ..TaskDump::default() }.to_string();
             let lines = text.lines().filter_map(|line| line.split_once("Sleep"));
@@ -344,6 +350,8 @@ TASKS    BYTES  TASK, AND WHERE IT WAITS
         assert_eq!(dump([one(), vec![of("a", None)]].concat()), [", 2 of them in queue 1"]);
         assert_eq!(dump(vec![of("a", Some(1)), of("a", Some(2))]), [""], "each alone");
         assert_eq!(dump(vec![of("a", None)]), [""]);
+        let part = DumpedTask { tokio_id: None, ..of("b", Some(1)) };
+        assert_eq!(dump(vec![of("a", Some(1)), part]), ["", ""], "one waits");
     }
 
     #[test]
