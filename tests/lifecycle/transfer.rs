@@ -7,15 +7,16 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Poll,
 };
 
 use memscope_macros::track_var;
 use memscope_rs::async_memory::{
-    TaskId, TaskState, Tracked, current_task_id, shared, track, transfer, transfer_deep, untracked,
+    TaskId, TaskState, Tracked, current_task_id, get_memory_snapshot, shared, track, transfer,
+    transfer_deep, untracked,
 };
 use memscope_tests::{Columns, alone, conserved, poll, row, wait_once, workers};
 use proptest::prelude::*;
@@ -524,4 +525,52 @@ proptest! {
         }
         held.iter().for_each(|place| drop(place.take()));
     }
+}
+
+/// Records and accounts are used again at once, so a transfer often meets the next task there.
+#[test]
+fn a_transfer_that_comes_too_late_takes_nothing_from_the_next_task() {
+    const TASKS: u64 = 60_000;
+    let _alone = alone();
+    let last: Mutex<Option<TaskId>> = Mutex::new(None);
+    let (ended, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                for number in 0..TASKS / 2 {
+                    let mut task = pin!(track(async {}).named("too late"));
+                    *last.lock().expect("no panic") = task.id();
+                    for _ in 0..number % 50 {
+                        std::hint::spin_loop();
+                    }
+                    assert!(poll(&mut task).is_ready());
+                    if ended.fetch_add(1, Ordering::Relaxed) + 1 == TASKS {
+                        over.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        for _ in 0..3 {
+            threads.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let block = vec![1_u8; 100];
+                    let Some(task) = *last.lock().expect("no panic") else { continue };
+                    // The task is mostly over.
+                    let _ = transfer(&block, task);
+                }
+            });
+        }
+        while !over.load(Ordering::Relaxed) {
+            let snapshot = get_memory_snapshot();
+            for row in snapshot.tasks().iter().filter(|row| row.name == "too late") {
+                let most = 1 << 40;
+                let is_right = row.transferred_bytes < most && row.allocated_bytes < most;
+                assert!(is_right && row.freed_bytes < most, "{row:#?}");
+            }
+        }
+    });
+    let snapshot = conserved(&ALLOCATOR);
+    let site = snapshot.sites_named("too late").next().expect("a site");
+    assert_eq!((site.completed, site.live_bytes), (TASKS, 0), "{site:#?}");
+    assert_eq!(site.allocated_bytes, site.transferred_bytes, "{site:#?}");
 }

@@ -9,7 +9,7 @@ use crate::{
     model::TaskCounters,
     primitives::{
         Arena, Zeroed,
-        sync::{AtomicI64, AtomicU8, AtomicU64, Ordering, add, raise},
+        sync::{AtomicI64, AtomicU8, AtomicU64, Ordering, raise},
     },
 };
 
@@ -58,7 +58,7 @@ const NO_BALANCE: i64 = i64::MIN;
 /// What has come to one account's owner.
 #[derive(Debug)]
 pub(crate) struct Row {
-    bytes: AtomicU64,
+    bytes: Taken,
     peak_bytes: AtomicU64,
     guest_bytes: AtomicU64,
     guest_blocks: AtomicU64,
@@ -70,10 +70,63 @@ pub(crate) struct Row {
 unsafe impl Zeroed for Row {}
 
 impl Row {
-    fn counters(&self) -> [&AtomicU64; 6] {
+    fn forget(&self) {
         let Self { bytes, peak_bytes, guest_bytes, guest_blocks, guest_freed_bytes, entries } =
             self;
-        [bytes, peak_bytes, guest_bytes, guest_blocks, guest_freed_bytes, entries]
+        bytes.forget();
+        for counter in [peak_bytes, guest_bytes, guest_blocks, guest_freed_bytes, entries] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Bytes that an owner took over, and, in the lowest bits, the generation of the owner. A transfer
+/// that comes too late takes back what it has noted only from the owner that it has noted it for:
+/// by then the account may be another task's, whose bytes do not contain it.
+#[derive(Debug)]
+struct Taken(AtomicU64);
+
+/// The generation of an account's owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
+
+const GENERATION_BITS: u32 = 16;
+const GENERATIONS: u64 = (1 << GENERATION_BITS) - 1;
+/// What an owner takes over beyond these 256 TiB is not counted.
+const MOST_TAKEN: u64 = u64::MAX >> GENERATION_BITS;
+
+impl Taken {
+    fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) >> GENERATION_BITS
+    }
+
+    fn change(&self, change: impl Fn(u64, Generation) -> Option<u64>) -> Generation {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let (bytes, generation) = (word >> GENERATION_BITS, Generation(word & GENERATIONS));
+            let Some(bytes) = change(bytes, generation) else { return generation };
+            let new = bytes << GENERATION_BITS | generation.0;
+            match self.0.compare_exchange_weak(word, new, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return generation,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Adds bytes. Returns the owner for which they are counted.
+    fn add(&self, bytes: u64) -> Generation {
+        self.change(|before, _| Some(before.saturating_add(bytes).min(MOST_TAKEN)))
+    }
+
+    /// Takes off what was added for this owner, unless the account has another one by now.
+    fn take_off(&self, bytes: u64, of: Generation) {
+        self.change(|before, now| (now == of).then(|| before.saturating_sub(bytes)));
+    }
+
+    /// Begins with the next owner. What is added meanwhile is for one or the other.
+    fn forget(&self) {
+        let next = self.0.load(Ordering::Relaxed).wrapping_add(1) & GENERATIONS;
+        self.0.store(next, Ordering::Relaxed);
     }
 }
 
@@ -106,7 +159,7 @@ pub(crate) fn forget(account: &Account) -> bool {
         return false;
     }
     if let Some(row) = TAKEN.get(account.index()) {
-        row.counters().into_iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
+        row.forget();
     }
     true
 }
@@ -123,7 +176,7 @@ impl Row {
     pub(crate) fn read(&self) -> TransferredIn {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         TransferredIn {
-            bytes: get(&self.bytes),
+            bytes: self.bytes.read(),
             peak_bytes: get(&self.peak_bytes),
             guest_bytes: get(&self.guest_bytes),
             guest_blocks: get(&self.guest_blocks),
@@ -134,12 +187,11 @@ impl Row {
 }
 
 /// Counts bytes that the owner is about to take over. Must come first, so that live bytes never
-/// exceed what was allocated or taken over. Returns false if there is no memory.
-pub(crate) fn note(account: &Account, bytes: u64) -> bool {
-    let Some(row) = row(account) else { return false };
+/// exceed what was allocated or taken over. Returns the owner for which it is counted; `None` if
+/// there is no memory.
+pub(crate) fn note(account: &Account, bytes: u64) -> Option<Generation> {
     // The change of the account's balance that follows releases this.
-    add(&row.bytes, bytes);
-    true
+    Some(row(account)?.bytes.add(bytes))
 }
 
 /// The account's row, made if it does not exist. Returns `None` if there is no memory.
@@ -148,10 +200,10 @@ fn row(account: &Account) -> Option<&'static Row> {
     TAKEN.get_or_make(account.index())
 }
 
-/// Takes back a `note`: nothing was taken over.
-pub(crate) fn retract(account: &Account, bytes: u64) {
+/// Takes back a `note` for this owner: nothing was taken over.
+pub(crate) fn retract(account: &Account, bytes: u64, of: Generation) {
     if let Some(row) = TAKEN.get(account.index()) {
-        row.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        row.bytes.take_off(bytes, of);
     }
 }
 
@@ -169,8 +221,8 @@ pub(crate) fn note_peak(account: &Account, live_bytes: i64) {
 #[cfg(feature = "tracing")]
 pub(crate) fn note_guest(account: &Account, bytes: u64) {
     if let Some(row) = row(account) {
-        add(&row.guest_bytes, bytes);
-        add(&row.guest_blocks, 1);
+        row.guest_bytes.fetch_add(bytes, Ordering::Relaxed);
+        row.guest_blocks.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -178,7 +230,7 @@ pub(crate) fn note_guest(account: &Account, bytes: u64) {
 #[cfg(feature = "tracing")]
 pub(crate) fn note_guest_free(account: &Account, bytes: u64) {
     if let Some(row) = row(account) {
-        add(&row.guest_freed_bytes, bytes);
+        row.guest_freed_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
@@ -186,7 +238,7 @@ pub(crate) fn note_guest_free(account: &Account, bytes: u64) {
 /// count what the thread does there.
 #[cfg(feature = "tracing")]
 pub(crate) fn note_entry(account: &Account) -> bool {
-    row(account).map(|row| add(&row.entries, 1)).is_some()
+    row(account).map(|row| row.entries.fetch_add(1, Ordering::Relaxed)).is_some()
 }
 
 /// Takes back a `note_entry`.
@@ -194,5 +246,34 @@ pub(crate) fn note_entry(account: &Account) -> bool {
 pub(crate) fn retract_entry(account: &Account) {
     if let Some(row) = row(account) {
         row.entries.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_transfer_takes_nothing_from_the_account_s_next_owner() {
+        let taken = Taken(AtomicU64::new(0));
+        let of_first = taken.add(100);
+        taken.take_off(30, of_first);
+        assert_eq!(taken.read(), 70);
+        taken.forget();
+        assert_eq!(taken.read(), 0);
+        taken.take_off(70, of_first);
+        assert_eq!(taken.read(), 0, "the next owner has taken over nothing");
+        let of_second = taken.add(5);
+        taken.take_off(70, of_first);
+        assert_eq!(taken.read(), 5);
+        assert_ne!(of_first, of_second);
+        for _ in 0..GENERATIONS {
+            taken.forget();
+        }
+        taken.take_off(70, of_first);
+        assert_eq!(taken.read(), 0, "a generation that comes again takes no more than is there");
+        taken.add(u64::MAX);
+        taken.add(1);
+        assert_eq!(taken.read(), MOST_TAKEN);
     }
 }

@@ -3,7 +3,9 @@
 use super::trackable::{Blocks, Contents, Trackable};
 use crate::{
     accounting::{
-        Account, Balance, Block, EndInProgress, Record, budget, registry, transferred, variable,
+        Account, Balance, Block, EndInProgress, Record, budget, registry,
+        transferred::{self, Generation},
+        variable,
     },
     alloc::{discharge, install_check},
     config::ENABLED,
@@ -156,9 +158,7 @@ impl Taker {
             Some(_) => {}
             None => return Took::Refused,
         }
-        if !self.hold(bytes) {
-            return Took::Ended;
-        }
+        let Some(noted) = self.hold(bytes) else { return Took::Ended };
         // From here on the account stays this task's, as it holds these bytes.
         self.note_peak();
         if let Some(giver) = variable::recharge(block, self.account) {
@@ -166,31 +166,32 @@ impl Taker {
             Took::Block
         } else {
             // Another thread transferred the block at the same moment.
-            transferred::retract(self.account, bytes as u64);
+            transferred::retract(self.account, bytes as u64, noted);
             self.let_go(bytes);
             Took::Nothing
         }
     }
 
-    /// Adds the bytes to the task's account. Returns `false` if the task has ended or there is no
+    /// Adds the bytes to the task's account. Returns `None` if the task has ended or there is no
     /// memory to count them.
-    fn hold(&self, bytes: usize) -> bool {
+    fn hold(&self, bytes: usize) -> Option<Generation> {
         // NOTE: if the task ends at this very moment, its row keeps these bytes as taken over, and
         // counts them as freed.
-        if self.account.id() != self.id || !transferred::note(self.account, bytes as u64) {
-            return false;
+        if self.account.id() != self.id {
+            return None;
         }
+        let noted = transferred::note(self.account, bytes as u64)?;
         if !self.account.charge_if_open(bytes) {
-            transferred::retract(self.account, bytes as u64);
-            return false;
+            transferred::retract(self.account, bytes as u64, noted);
+            return None;
         }
-        let is_same = self.account.id() == self.id;
-        if !is_same {
+        if self.account.id() != self.id {
             // By now the account is another task's.
-            transferred::retract(self.account, bytes as u64);
+            transferred::retract(self.account, bytes as u64, noted);
             self.let_go(bytes);
+            return None;
         }
-        is_same
+        Some(noted)
     }
 
     fn let_go(&self, bytes: usize) {

@@ -30,8 +30,8 @@ pub(super) fn cure(point: Option<(&AwaitPoint, u64)>, all: u64) -> Option<&'stat
         return Some(JOBS);
     }
     // A cell that is set once has a semaphore in it, and a lock has one as well.
-    let files = point.frames.iter().map(|frame| frame.file.replace('\\', "/"));
-    let outermost = files.skip_while(|file| !file.contains("/tokio-")).next()?;
+    let mut files = point.frames.iter().map(|frame| frame.file.replace('\\', "/"));
+    let outermost = files.find(|file| file.contains("/tokio-"))?;
     let cure = CURES.iter().find(|(word, _)| outermost.ends_with(word));
     cure.filter(|_| point.stops.starts_with(ACQUIRE)).map(|(_, cure)| *cure)
 }
