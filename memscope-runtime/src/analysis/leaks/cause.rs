@@ -167,11 +167,9 @@ impl Clue {
 
     /// Whether the code spawns tasks and has at least half of the bytes: they are Tokio's cells.
     pub(super) fn is_of_cells(&self) -> bool {
-        if self.code_bytes < self.all_bytes / 2 {
-            return false;
-        }
         let innermost = self.code.split("` in `").next().unwrap_or_default();
-        SPAWNS.iter().any(|words| innermost.contains(words))
+        let is_most = self.code_bytes >= self.all_bytes / 2;
+        is_most && SPAWNS.iter().any(|words| innermost.contains(words))
     }
 }
 
