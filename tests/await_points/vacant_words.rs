@@ -1,7 +1,12 @@
 //! In the graph of the heap, a waiting task holds what is alive in its future's state, and not what
 //! its old words point to.
 
-use std::{future::pending, hint::black_box, pin::Pin, sync::Mutex};
+use std::{
+    future::pending,
+    hint::black_box,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
 
 use memscope_rs::async_memory::{HeapGraph, HeldBy, RootKind, heap_graph, spawn_tracked, track};
 use memscope_tests::{cells_learned, clear_stack, programs::is_with_variable};
@@ -82,7 +87,7 @@ fn job() -> Pin<Box<dyn Future<Output = ()> + Send>> {
 const BOXES: usize = 40;
 const BOXED_EACH: usize = 3_003;
 
-static LISTS: Mutex<Vec<Vec<Box<[u8; BOXED_EACH]>>>> = Mutex::new(Vec::new());
+static LISTS: Mutex<Vec<Vec<Arc<[u8; BOXED_EACH]>>>> = Mutex::new(Vec::new());
 
 #[test]
 fn a_block_that_takes_the_place_of_a_boxed_future_holds_what_it_leads_to() {
@@ -103,7 +108,7 @@ fn a_block_that_takes_the_place_of_a_boxed_future_holds_what_it_leads_to() {
         let size = size_of_val(&*job());
         for _ in 0..6 {
             let mut list = Vec::with_capacity(size / size_of::<usize>());
-            list.extend((0..BOXES).map(|_| Box::new([1_u8; BOXED_EACH])));
+            list.extend((0..BOXES).map(|_| Arc::new([1_u8; BOXED_EACH])));
             LISTS.lock().expect("no panic").push(list);
         }
         clear_stack();
