@@ -7,6 +7,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use memscope_rs::async_memory::{LimitSource, MemorySnapshot, SiteProfile};
@@ -14,8 +15,11 @@ use memscope_tests::programs::{Folder, Running, program};
 
 const LIMIT: u64 = 64 << 20;
 
-/// A control group of version 1 with that limit, removed at the end.
+/// A control group of version 1 with that limit, removed at the end. Several tests run the same
+/// program at a time, each in a group of its own.
 struct Group(PathBuf);
+
+static GROUPS: AtomicUsize = AtomicUsize::new(0);
 
 impl Group {
     /// Returns `None`, and says so, where this process may not make one.
@@ -23,7 +27,9 @@ impl Group {
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let own = groups.lines().find_map(|line| line.split_once(":memory:")).map(|(_, own)| own);
         let folder = Path::new("/sys/fs/cgroup/memory").join(own?.trim_start_matches('/'));
-        let group = Self(folder.join(format!("memscope-{name}-{}", std::process::id())));
+        let number = GROUPS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("memscope-{name}-{}-{number}", std::process::id());
+        let group = Self(folder.join(name));
         let made = fs::create_dir(&group.0)
             .and_then(|()| fs::write(group.0.join("memory.limit_in_bytes"), LIMIT.to_string()));
         made.is_ok().then_some(group)
