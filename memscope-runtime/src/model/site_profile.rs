@@ -131,7 +131,7 @@ counters!(counted_row! {
         pub wait_sum_ns: u64,
         /// Ended tasks that were timed.
         pub waits_timed: u64,
-        /// Peaks of ended tasks, in bytes.
+        /// Peaks of tasks that have ended and whose futures were dropped, in bytes.
         pub peak_histogram: Vec<Bucket>,
         /// Durations of the timed polls, in nanoseconds.
         pub poll_histogram: Vec<Bucket>,
