@@ -10,7 +10,7 @@ use std::{
 
 use memscope_rs::async_memory::{HeapGraph, HeldBy, RootKind, heap_graph, spawn_tracked, track};
 use memscope_tests::{cells_learned, clear_stack, programs::is_with_variable};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle};
 
 /// The bytes of each buffer that a task gives away, which no other blocks have.
 const PLAIN: usize = 201_001;
@@ -89,13 +89,23 @@ const BOXED_EACH: usize = 3_003;
 
 static LISTS: Mutex<Vec<Vec<Arc<[u8; BOXED_EACH]>>>> = Mutex::new(Vec::new());
 
-#[test]
-fn a_block_that_takes_the_place_of_a_boxed_future_holds_what_it_leads_to() {
+/// The runtime of a test, in the process with blocks listed from its first one on.
+fn listed() -> Option<Runtime> {
     if !is_with_variable("MEMSCOPE_HOLDERS", "on") {
-        return;
+        return None;
     }
     cells_learned();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("one");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Some(runtime.expect("a runtime"))
+}
+
+async fn graph() -> HeapGraph {
+    tokio::task::spawn_blocking(heap_graph).await.expect("no panic").expect("a graph")
+}
+
+#[test]
+fn a_block_that_takes_the_place_of_a_boxed_future_holds_what_it_leads_to() {
+    let Some(runtime) = listed() else { return };
     let (waiting, mut waits) = mpsc::channel(1);
     let graph = runtime.block_on(async {
         for _ in 0..6 {
@@ -112,7 +122,7 @@ fn a_block_that_takes_the_place_of_a_boxed_future_holds_what_it_leads_to() {
             LISTS.lock().expect("no panic").push(list);
         }
         clear_stack();
-        tokio::task::spawn_blocking(heap_graph).await.expect("no panic").expect("a graph")
+        graph().await
     });
     let lists = graph.roots.iter().find(|root| root.name.ends_with("::LISTS"));
     let lists = lists.unwrap_or_else(|| panic!("{graph:#}"));
@@ -130,11 +140,7 @@ fn roots_with(graph: &HeapGraph, bytes: usize) -> Vec<&HeldBy> {
 
 #[test]
 fn a_waiting_task_does_not_hold_what_it_gave_away() {
-    if !is_with_variable("MEMSCOPE_HOLDERS", "on") {
-        return;
-    }
-    cells_learned();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("one");
+    let Some(runtime) = listed() else { return };
     let (waiting, mut waits) = mpsc::channel(1);
     let graph = runtime.block_on(async {
         let send = || {
@@ -158,7 +164,7 @@ fn a_waiting_task_does_not_hold_what_it_gave_away() {
             tokio::task::yield_now().await;
         }
         clear_stack();
-        tokio::task::spawn_blocking(heap_graph).await.expect("no panic").expect("a graph")
+        graph().await
     });
     let given = graph.roots.iter().find(|root| root.name.ends_with("::GIVEN"));
     let given = given.unwrap_or_else(|| panic!("{graph:#}"));

@@ -93,3 +93,42 @@ pub(crate) fn snapshot_json(parts: &Value) -> Value {
     });
     with(snapshot, parts)
 }
+
+/// The functions of code that fills a map, and of code that makes buffers.
+pub(crate) const MAP: [&str; 2] = ["hashbrown::map::HashMap<K,V>::insert", "app::remember"];
+pub(crate) const PAGES: [&str; 2] = ["alloc::vec::from_elem", "app::page"];
+
+/// A stack outside of tasks with so many MiB after each of ten spans of time, and a sample for each
+/// two.
+pub(crate) fn stack_outside(functions: [&str; 2], span_ns: u64, mib: impl Fn(u64) -> u64) -> Value {
+    let frames = functions.map(|function| json!({ "function": function }));
+    let points: Vec<Value> = (0..=10)
+        .map(|span| json!({ "at_ns": span * span_ns, "live_bytes": mib(span) << 20, "allocated_bytes": 0 }))
+        .collect();
+    json!({
+        "frames": frames, "is_untracked": true, "live_bytes": mib(10) << 20,
+        "live_samples": mib(10) / 2, "samples": mib(10) / 2, "points": points,
+    })
+}
+
+/// A snapshot in which the bytes outside of tasks are those of such stacks.
+pub(crate) fn outside_of_tasks(stacks: &[Value]) -> MemorySnapshot {
+    let sum = |at: usize| -> u64 {
+        let of = |stack: &Value| stack["points"][at]["live_bytes"].as_u64().expect("bytes");
+        stacks.iter().map(of).sum()
+    };
+    let process: Vec<Value> = (0..=10)
+        .map(|at| {
+            let bytes = sum(at);
+            let at_ns = &stacks[0]["points"][at]["at_ns"];
+            json!({ "at_ns": at_ns, "tracked_bytes": 0, "untracked_bytes": bytes, "whole_bytes": bytes })
+        })
+        .collect();
+    let mut json = snapshot_json(&json!({
+        "stacks": stacks, "stack_interval_bytes": 2 << 20,
+        "timeline": { "process": process, "sites": [] },
+    }));
+    json["process"]["untracked_bytes"] = json!(sum(10));
+    json["process"]["untracked_allocated_bytes"] = json!(sum(10));
+    serde_json::from_value(json).expect("a snapshot")
+}

@@ -11,13 +11,14 @@ use super::{
     known::{self, Rule},
     vacant::{Choice, Content, Kind, KindNumber, Part, Vacancies, WHOLE},
 };
+use crate::primitives::gaps::gaps;
 
 /// The most types that are looked at. All bytes of further ones count.
 const MOST_KINDS: usize = 1 << 16;
 
 /// Makes [`Vacancies`].
 #[derive(Debug)]
-pub(crate) struct Maker<'l> {
+pub(crate) struct VacancyMaker<'l> {
     layouts: &'l Layouts,
     kinds: Vec<Kind>,
     /// The types that have a number, each with whether the type around it keeps it alive until it
@@ -26,7 +27,7 @@ pub(crate) struct Maker<'l> {
     todo: Vec<(TypeId, bool, KindNumber)>,
 }
 
-impl<'l> Maker<'l> {
+impl<'l> VacancyMaker<'l> {
     pub(crate) fn new(layouts: &'l Layouts) -> Self {
         let whole = Kind { size: 0, content: Content::Whole };
         Self { layouts, kinds: vec![whole], numbers: HashMap::new(), todo: Vec::new() }
@@ -46,15 +47,15 @@ impl<'l> Maker<'l> {
         };
         let mut choices = vec![Choice {
             value: Some(layout.has_future),
-            vacant: besides(&room, Some(layout.future_offset..end)),
+            vacant: besides(room.clone(), Some(layout.future_offset..end)),
             parts: vec![future],
         }];
         if let Some(output) = layout.output {
             let taken = output.room.offset..output.room.offset.saturating_add(output.room.size);
-            let vacant = besides(&room, Some(taken));
+            let vacant = besides(room.clone(), Some(taken));
             choices.push(Choice { value: Some(output.has_output), vacant, parts: Vec::new() });
             // The third stage: the output was taken.
-            let vacant = besides(&room, None);
+            let vacant = besides(room, None);
             choices.push(Choice { value: None, vacant, parts: Vec::new() });
         }
         let size = u8::try_from(layout.stage.size).unwrap_or(0);
@@ -197,41 +198,15 @@ fn vacant(size: u64, state: &State) -> Vec<Range<usize>> {
     }
     let members = state.members.iter();
     let members = members.map(|it| it.offset..it.offset.saturating_add(it.size.unwrap_or(0)));
-    besides(&(0..size), members)
+    besides(0..size, members)
 }
 
 /// What is left of a range without these.
-fn besides(all: &Range<u64>, taken: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<usize>> {
-    let mut taken: Vec<Range<u64>> = taken.into_iter().collect();
-    taken.sort_unstable_by_key(|it| it.start);
-    let mut left = Vec::new();
-    let mut at = all.start;
-    for it in taken.iter().chain([&(all.end..all.end)]) {
-        if at < it.start.min(all.end) {
-            left.push(offset(at)..offset(it.start.min(all.end)));
-        }
-        at = at.max(it.end);
-    }
-    left
+fn besides(all: Range<u64>, taken: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<usize>> {
+    let offsets = |it: Range<u64>| offset(it.start)..offset(it.end);
+    gaps(offsets(all), taken.into_iter().map(offsets))
 }
 
 fn offset(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_left_lies_between_what_is_taken() {
-        let left = |taken: &[Range<u64>]| -> Vec<(usize, usize)> {
-            besides(&(4..10), taken.iter().cloned()).iter().map(|it| (it.start, it.end)).collect()
-        };
-        assert_eq!(left(&[8..9, 5..7, 6..7]), [(4, 5), (7, 8), (9, 10)]);
-        assert_eq!(left(&[0..6, 8..20]), [(6, 8)]);
-        assert_eq!(left(&[0..2, 20..30]), [(4, 10)]);
-        assert_eq!(left(&[0..2, 0..30]), []);
-        assert_eq!(left(&[]), [(4, 10)]);
-    }
 }

@@ -110,17 +110,22 @@ impl Default for DumpedTask {
     }
 }
 
-/// Numbers the queues from 1 on, which are addresses or other numbers, those of most tasks first. A
-/// task that is a part of another one waits with that one, and is not counted.
-#[allow(dead_code, reason = "for dumps of tasks, which are made on Linux alone, or decoded")]
-pub(crate) fn number_queues(tasks: &mut [DumpedTask]) {
-    let mut count: BTreeMap<u64, u64> = BTreeMap::new();
-    for task in &*tasks {
+/// How many of the tasks wait in each queue. A task that is a part of another one waits with that
+/// one, and is not counted.
+pub(crate) fn queues(tasks: &[DumpedTask]) -> BTreeMap<u64, u64> {
+    let mut queues: BTreeMap<u64, u64> = BTreeMap::new();
+    for task in tasks {
         if let Some(queue) = task.queue {
-            *count.entry(queue).or_default() += u64::from(task.tokio_id.is_some());
+            *queues.entry(queue).or_default() += u64::from(task.tokio_id.is_some());
         }
     }
-    let mut queues: Vec<(u64, u64)> = count.into_iter().collect();
+    queues
+}
+
+/// Numbers the queues from 1 on, which are addresses or other numbers, those of most tasks first.
+#[allow(dead_code, reason = "for dumps of tasks, which are made on Linux alone, or decoded")]
+pub(crate) fn number_queues(tasks: &mut [DumpedTask]) {
+    let mut queues: Vec<(u64, u64)> = queues(tasks).into_iter().collect();
     queues.sort_by_key(|(queue, tasks)| (Reverse(*tasks), *queue));
     let numbers: BTreeMap<u64, u64> = queues.iter().map(|(queue, _)| *queue).zip(1_u64..).collect();
     for queue in tasks.iter_mut().filter_map(|task| task.queue.as_mut()) {

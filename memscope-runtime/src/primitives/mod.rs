@@ -28,6 +28,8 @@ pub(crate) mod frames;
 #[path = "no_frames.rs"]
 pub(crate) mod frames;
 pub(crate) mod free_list;
+#[allow(dead_code, reason = "for the graph of the heap, which is made on Linux alone")]
+pub(crate) mod gaps;
 #[cfg(feature = "tokio")]
 pub(crate) mod hazard;
 #[cfg(feature = "tokio")]

@@ -51,17 +51,21 @@ pub(crate) fn want_if_waiting() -> u64 {
 /// Has the thread started if tasks or stacks wait for names, and waits a moment for these. Takes no
 /// memory from the program's heap. Returns how many tasks still wait for names that will be found.
 pub(crate) fn wait_for_names() -> u64 {
-    if (waiting() != 0 || stack_names::is_waiting()) && thread::want() {
+    if are_to_come() {
         thread::wait();
     }
     want_if_waiting()
 }
 
+/// Whether tasks or stacks lack names that the thread looks up. Has it started.
+fn are_to_come() -> bool {
+    (waiting() != 0 || stack_names::is_waiting()) && thread::want()
+}
+
 /// Waits for names as [`wait_for_names`] does, the first time that any are lacking.
 pub(crate) fn wait_for_names_once() {
     static HAS_WAITED: AtomicU8 = AtomicU8::new(0);
-    let lacks_names = (waiting() != 0 || stack_names::is_waiting()) && thread::want();
-    if lacks_names && HAS_WAITED.swap(1, Ordering::Relaxed) == 0 {
+    if are_to_come() && HAS_WAITED.swap(1, Ordering::Relaxed) == 0 {
         thread::wait_for_round();
     }
 }

@@ -117,57 +117,18 @@ impl Group<'_> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
     use crate::analysis::{
-        fixture,
+        fixture::{MAP, PAGES, outside_of_tasks, stack_outside as stack},
         leaks::{Certainty, LeakCause, Leaks, Severity},
     };
-
-    const MAP: [&str; 2] = ["hashbrown::map::HashMap<K,V>::insert", "app::remember"];
-    const PAGES: [&str; 2] = ["alloc::vec::from_elem", "app::page"];
-
-    /// A stack with so many MiB after each of ten spans of time, and a sample for each two.
-    fn stack(functions: [&str; 2], span_ns: u64, mib: impl Fn(u64) -> u64) -> Value {
-        let frames = functions.map(|function| json!({ "function": function }));
-        let points: Vec<Value> = (0..=10)
-            .map(|span| json!({ "at_ns": span * span_ns, "live_bytes": mib(span) << 20, "allocated_bytes": 0 }))
-            .collect();
-        json!({
-            "frames": frames, "is_untracked": true, "live_bytes": mib(10) << 20,
-            "live_samples": mib(10) / 2, "samples": mib(10) / 2, "points": points,
-        })
-    }
-
-    /// The findings where the bytes outside of tasks are those of these stacks.
-    fn leaks(stacks: &[Value]) -> Leaks {
-        let sum = |at: usize| -> u64 {
-            let of = |stack: &Value| stack["points"][at]["live_bytes"].as_u64().expect("bytes");
-            stacks.iter().map(of).sum()
-        };
-        let process: Vec<Value> = (0..=10)
-            .map(|at| {
-                let bytes = sum(at);
-                let at_ns = &stacks[0]["points"][at]["at_ns"];
-                json!({ "at_ns": at_ns, "tracked_bytes": 0, "untracked_bytes": bytes, "whole_bytes": bytes })
-            })
-            .collect();
-        let mut json = fixture::snapshot_json(&json!({
-            "stacks": stacks, "stack_interval_bytes": 2 << 20,
-            "timeline": { "process": process, "sites": [] },
-        }));
-        json["process"]["untracked_bytes"] = json!(sum(10));
-        json["process"]["untracked_allocated_bytes"] = json!(sum(10));
-        let snapshot: MemorySnapshot = serde_json::from_value(json).expect("a snapshot");
-        snapshot.leaks()
-    }
 
     const MINUTE_NS: u64 = 60_000_000_000;
 
     /// What `leaks` finds of 4 MiB in each span, beside a cache that has so many MiB.
     fn beside(span_ns: u64, cache: impl Fn(u64) -> u64) -> Leaks {
-        leaks(&[stack(PAGES, span_ns, cache), stack(MAP, span_ns, |span| 4 * span)])
+        let leak = stack(MAP, span_ns, |span| 4 * span);
+        outside_of_tasks(&[stack(PAGES, span_ns, cache), leak]).leaks()
     }
 
     #[test]
@@ -200,7 +161,8 @@ mod tests {
     #[test]
     fn too_few_samples_and_too_little_time_are_no_finding() {
         let large = stack(PAGES, MINUTE_NS, |_| 4_000);
-        let few = leaks(&[large, stack(MAP, MINUTE_NS, |minute| minute)]);
+        let few = stack(MAP, MINUTE_NS, |minute| minute);
+        let few = outside_of_tasks(&[large, few]).leaks();
         assert!(few.is_empty(), "{few}");
         let short = beside(MINUTE_NS / 4, |_| 4_000);
         assert!(short.is_empty(), "{short}");

@@ -111,54 +111,24 @@ impl Strands {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
-    use crate::{
-        analysis::{
-            fixture,
-            leaks::{KnownBy, Leak},
-        },
-        snapshot::MemorySnapshot,
+    use crate::analysis::{
+        fixture::{MAP, PAGES, outside_of_tasks, stack_outside},
+        leaks::{KnownBy, Leak},
     };
 
     const MINUTE_NS: u64 = 60_000_000_000;
-    const MAP: [&str; 2] = ["hashbrown::map::HashMap<K,V>::insert", "app::remember"];
     const QUEUE: [&str; 2] = ["std::sync::mpmc::list::Channel<T>::send", "app::publish"];
-    const PAGES: [&str; 2] = ["alloc::vec::from_elem", "app::page"];
 
-    /// A stack with so many MiB after each of ten minutes, and a sample for each two.
     fn stack(functions: [&str; 2], mib: impl Fn(u64) -> u64) -> Value {
-        let frames = functions.map(|function| json!({ "function": function }));
-        let points: Vec<Value> = (0..=10)
-            .map(|minute| json!({ "at_ns": minute * MINUTE_NS, "live_bytes": mib(minute) << 20, "allocated_bytes": 0 }))
-            .collect();
-        json!({
-            "frames": frames, "is_untracked": true, "live_bytes": mib(10) << 20,
-            "live_samples": mib(10) / 2, "samples": mib(10) / 2, "points": points,
-        })
+        stack_outside(functions, MINUTE_NS, mib)
     }
 
     /// The finding of bytes outside of tasks that rise as these stacks do together.
     fn found(stacks: &[Value]) -> Leak {
-        let sum = |minute: usize| -> u64 {
-            let of = |stack: &Value| stack["points"][minute]["live_bytes"].as_u64().expect("bytes");
-            stacks.iter().map(of).sum()
-        };
-        let process: Vec<Value> = (0..=10)
-            .map(|minute| {
-                let bytes = sum(minute);
-                json!({ "at_ns": minute as u64 * MINUTE_NS, "tracked_bytes": 0, "untracked_bytes": bytes, "whole_bytes": bytes })
-            })
-            .collect();
-        let mut json = fixture::snapshot_json(&json!({
-            "stacks": stacks, "stack_interval_bytes": 2 << 20,
-            "timeline": { "process": process, "sites": [] },
-        }));
-        json["process"]["untracked_bytes"] = json!(sum(10));
-        json["process"]["untracked_allocated_bytes"] = json!(sum(10));
-        let snapshot: MemorySnapshot = serde_json::from_value(json).expect("a snapshot");
-        let leaks = snapshot.leaks();
+        let leaks = outside_of_tasks(stacks).leaks();
         let [leak] = leaks.findings() else { panic!("{leaks}") };
         leak.clone()
     }

@@ -3,8 +3,8 @@
 
 use crate::model::AwaitPoint;
 
-/// The file of Tokio's in which the outermost `.await` of Tokio's stands that ends at [`ACQUIRE`]: a
-/// receiver waits in the same file as a sender. And the cure.
+/// The file of Tokio's in which the outermost `.await` of Tokio's stands that ends at [`ACQUIRE`],
+/// as a receiver waits in the same file as a sender. And the cure.
 const CURES: [(&str, &str); 4] = [
     ("src/sync/semaphore.rs", PERMITS),
     ("src/sync/mutex.rs", LOCK),

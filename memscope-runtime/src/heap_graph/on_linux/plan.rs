@@ -11,6 +11,7 @@ use crate::{
     alloc::thread_places,
     model::RootKind,
     picture::{Maps, Range},
+    primitives::gaps::gaps,
     symbols::modules::{self, Module},
 };
 
@@ -184,7 +185,8 @@ impl Plan {
             }
             // What has a name of its own is dominated by both, so the rest is what lies between.
             if has_room && !names.is_empty() {
-                rest = between(rest[0], found.iter().rev().take(names.len()).map(|it| it.0[0]));
+                let own = found.iter().rev().take(names.len()).map(|it| it.0[0]);
+                rest = between(rest[0], own).collect();
             }
             found.push((rest, RootName::Thread(thread, RootKind::ThreadLocal)));
         }
@@ -251,30 +253,7 @@ impl Plan {
 }
 
 /// What is left of a range without these.
-fn between(range: Range, taken: impl Iterator<Item = Range>) -> Vec<Range> {
-    let mut taken: Vec<Range> = taken.filter(|it| it.start < it.end).collect();
-    taken.sort_unstable_by_key(|it| it.start);
-    let mut left = Vec::new();
-    let mut at = range.start;
-    for it in taken {
-        if at < it.start {
-            left.push(Range { start: at, end: it.start });
-        }
-        at = at.max(it.end);
-    }
-    left.push(Range { start: at.min(range.end), end: range.end });
-    left
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_lies_between_is_the_rest() {
-        let range = |start, end| Range { start, end };
-        let taken = [range(30, 40), range(10, 20), range(15, 30), range(5, 5)];
-        let left = between(range(0, 50), taken.into_iter());
-        assert_eq!(left, [range(0, 10), range(40, 50)]);
-    }
+fn between(range: Range, taken: impl Iterator<Item = Range>) -> impl Iterator<Item = Range> {
+    let left = gaps(range.start..range.end, taken.map(|it| it.start..it.end));
+    left.into_iter().map(|it| Range { start: it.start, end: it.end })
 }

@@ -76,7 +76,7 @@ mod known {
         await_points::{
             layouts, still_walk,
             vacant::{Found, KindNumber, Vacancies, WHOLE},
-            vacant_types::Maker,
+            vacant_types::VacancyMaker,
         },
         picture::{List, WORD},
     };
@@ -94,7 +94,7 @@ mod known {
 
     impl Types {
         pub(super) fn read() -> Option<Self> {
-            let mut maker = Maker::new(layouts::kept()?);
+            let mut maker = VacancyMaker::new(layouts::kept()?);
             let kinds = (0..).map_while(cells::type_at);
             let number =
                 |kind| still_walk::cell_layout(kind, None).map_or(WHOLE, |it| maker.cell(it));

@@ -14,6 +14,7 @@ use crate::{
         AwaitBranch, AwaitFrame, AwaitPoints, DumpedTask, HumanBytes, MOST_NAME, TaskDump,
         TaskState,
         human::{cell, count, of_crate, path_end},
+        task_dump::queues,
     },
 };
 
@@ -34,13 +35,7 @@ impl fmt::Display for TaskDump {
             tree.add(task, &[lines(task)]);
         }
         tree.sort();
-        let mut in_queues = BTreeMap::new();
-        // A task that is a part of another one waits with that one.
-        let own = self.tasks.iter().filter(|task| task.tokio_id.is_some());
-        for queue in own.filter_map(|task| task.queue) {
-            *in_queues.entry(queue).or_default() += 1;
-        }
-        tree.tell_queues(&in_queues);
+        tree.tell_queues(&queues(&self.tasks));
         let mut table = Table::new(&[
             Column::Right("TASKS"),
             Column::Right("BYTES"),
