@@ -23,10 +23,11 @@ use std::{
     panic::{AssertUnwindSafe, UnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
-        Mutex, MutexGuard, Once, PoisonError,
+        Barrier, Mutex, MutexGuard, Once, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -93,7 +94,7 @@ impl<A> Independent<A> {
         DEPTH.set(DEPTH.get() + 1);
         self.closed.store(true, Ordering::SeqCst);
         while self.inside.load(Ordering::SeqCst) != 0 {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         Stopped { allocator: self, _stopper: stopper }
     }
@@ -126,7 +127,7 @@ impl<A> Independent<A> {
                 return;
             }
             self.inside.fetch_sub(1, Ordering::SeqCst);
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 
@@ -252,13 +253,29 @@ macro_rules! install {
     };
 }
 
-/// Makes the table in which `parking_lot` lets threads wait, before `main`. Otherwise the first
-/// thread that finds a lock of Tokio's taken makes it: 1,056 bytes that stay for good, charged to
-/// the task that happened to run there. Two threads that make it at once each hold one for a
-/// moment.
+/// Makes the table in which `parking_lot` lets threads wait, before `main`, with room for as many
+/// threads as a test has. Otherwise a thread that finds a lock of Tokio's taken makes it (1,056
+/// bytes), and one of five more makes the next, of twice the size: they stay for good, charged to
+/// the task that happened to run there.
 extern "C" fn make_table_of_waiting_threads() {
-    // SAFETY: no thread waits under this key, so the closure is not called.
-    unsafe { parking_lot_core::unpark_one(0, |_| parking_lot_core::DEFAULT_UNPARK_TOKEN) };
+    const THREADS: usize = 40;
+    let all_are_there = Barrier::new(THREADS);
+    let counted = || {
+        // A thread counts for the table from its first call until it ends.
+        let is_to_wait = || false;
+        // SAFETY: the thread does not wait, so no closure but the first is called, which neither
+        // panics nor calls `parking_lot`.
+        unsafe {
+            let token = parking_lot_core::DEFAULT_PARK_TOKEN;
+            parking_lot_core::park(0, is_to_wait, || (), |_, _| (), token, None);
+        }
+        all_are_there.wait();
+    };
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(counted);
+        }
+    });
 }
 
 // The allocator works there, and the function needs nothing else.
@@ -339,7 +356,7 @@ pub fn conserved_when<A>(
             return snapshot;
         }
         assert!(start.elapsed() < Duration::from_secs(10), "never settled\n{snapshot}");
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -355,7 +372,7 @@ pub fn cells_learned() {
     // It allocates nothing, so it has no row. It is counted.
     runtime.block_on(async { tokio::spawn(async {}).await.expect("no panic") });
     while get_memory_snapshot().tool().task_cells == TaskCells::NotTried {
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }
 
@@ -363,7 +380,7 @@ pub fn cells_learned() {
 /// or takes no memory any more.
 pub fn names_found() {
     while get_memory_snapshot().tool().names_awaited != 0 {
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }
 
@@ -402,7 +419,7 @@ fn read_stopped<A>(allocator: &Independent<A>) -> (MemorySnapshot, (i64, i64), u
             start.elapsed() < Duration::from_secs(10),
             "tasks never stopped ending\n{snapshot}"
         );
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }
 
