@@ -1,7 +1,7 @@
 //! Services that hold memory for a reason.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     hint::black_box,
     sync::{Arc, Mutex},
 };
@@ -40,6 +40,9 @@ services! {
     drained_flume: "a channel of flume that is drained";
     blocking_jobs: "jobs of `spawn_blocking` that end";
     one_batch: "a batch of jobs that is joined at its end";
+    tenants: "a map of 80 tenants, each made at its first request";
+    full_table: "a table of 700 peers, all of which have come";
+    day_and_night: "sessions that come by day and go by night";
 }
 
 /// tungstenite-rs#480: a buffer for each open socket.
@@ -312,6 +315,62 @@ async fn blocking_jobs(mode: Mode) -> Leaks {
     rounds(async |_| {
         for _ in 0..40 {
             mode.spawn("request", request()).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+async fn tenants(mode: Mode) -> Leaks {
+    static TENANTS: Mutex<BTreeMap<usize, Arc<Vec<u8>>>> = Mutex::new(BTreeMap::new());
+    async fn request(number: usize) {
+        yield_now().await;
+        let mut tenants = lock(&TENANTS);
+        black_box(Arc::clone(tenants.entry(number).or_insert_with(|| Arc::new(vec![1; 10_000]))));
+    }
+    rounds(async |round| {
+        for number in 0..40 {
+            let random = (40 * round + number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            let known = (10 + 8 * round).min(80);
+            mode.spawn("request", request(random % known)).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+async fn full_table(mode: Mode) -> Leaks {
+    static PEERS: Mutex<BTreeMap<usize, [usize; 60]>> = Mutex::new(BTreeMap::new());
+    async fn hello(number: usize) {
+        yield_now().await;
+        lock(&PEERS).insert(number, [number; 60]);
+    }
+    rounds(async |round| {
+        for number in 0..90 {
+            let number = (90 * round + number) % 700;
+            mode.spawn("hello", hello(number)).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+async fn day_and_night(mode: Mode) -> Leaks {
+    static SESSIONS: Mutex<BTreeMap<usize, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    async fn request(number: usize, is_day: bool) {
+        yield_now().await;
+        let mut sessions = lock(&SESSIONS);
+        if is_day {
+            sessions.insert(number, vec![1; 1_200]);
+        } else {
+            sessions.pop_first();
+            sessions.pop_first();
+        }
+    }
+    rounds(async |round| {
+        for number in 0..60 {
+            let request = request(60 * round + number, round % 6 < 4);
+            mode.spawn("request", request).await.expect("no panic");
         }
     })
     .await;

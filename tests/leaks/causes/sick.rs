@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap, LinkedList},
     future::poll_fn,
     hint::black_box,
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, LazyLock, Mutex},
     task::{Poll, Waker},
     thread as threads,
 };
@@ -71,6 +71,8 @@ services! {
     crossbeam_queue: "a channel of crossbeam, its consumer too slow", Growing at "producer", Queue: "faster", "";
     peak: "a peak of which one block in a hundred stays", Kept at "(process)", Unknown: "malloc_trim", "";
     runtimes: "runtimes that come and go, and leave a block of one task in ten", Retained at "work", Unknown: "what a task has put", "LEFT";
+    inline_table: "a map that keeps its values in its table, filled by each login", Growing at "login", Map: "a capacity or an age", "LOGINS";
+    early_cache: "a cache that was full early, and a list that each request adds to", Retained | Growing at "request", List | Unknown: "bound", "";
     std_queue: "a channel of the standard library, its thread too slow", Growing at "producer", Unknown | Queue: "bound the channel", "producer";
 }
 
@@ -657,6 +659,45 @@ async fn runtimes(mode: Mode) -> Leaks {
             }
         };
         threads::spawn(of_its_own).join().expect("no panic");
+    })
+    .await;
+    judge()
+}
+
+async fn inline_table(mode: Mode) -> Leaks {
+    static LOGINS: LazyLock<Mutex<HashMap<usize, [usize; 16]>>> = LazyLock::new(Mutex::default);
+    async fn login(number: usize) {
+        yield_now().await;
+        lock(&LOGINS).insert(number, [number; 16]);
+    }
+    rounds(async |round| {
+        for number in 0..150 {
+            mode.spawn("login", login(150 * round + number)).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+async fn early_cache(mode: Mode) -> Leaks {
+    static PAGES: Mutex<BTreeMap<usize, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    static AUDIT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+    fn page(number: usize) {
+        lock(&PAGES).entry(number % 60).or_insert_with(|| vec![1; 60_000]);
+    }
+    fn audit() {
+        let line = vec![1; 1_000];
+        lock(&AUDIT).push(line);
+    }
+    async fn request(number: usize) {
+        page(number);
+        yield_now().await;
+        audit();
+    }
+    rounds(async |round| {
+        for number in 0..60 {
+            mode.spawn("request", request(60 * round + number)).await.expect("no panic");
+        }
     })
     .await;
     judge()

@@ -87,14 +87,15 @@ pub(super) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// The live bytes of a stack that have come since then; `None`: all of them. Of a stack whose
-    /// earlier bytes are not known it is all of them, too.
+    /// The live bytes of a stack that have come since then; all, if `None` or nothing is known.
     pub(super) fn since(stack: &'a StackProfile, since_ns: Option<u64>) -> Self {
         let StackProfile { live_bytes, live_samples, .. } = *stack;
         let mut points = stack.points.iter().rev();
         let before = since_ns.and_then(|since| points.find(|point| point.at_ns <= since));
         let risen = live_bytes.saturating_sub(before.map_or(0, |point| point.live_bytes));
-        let samples = u128::from(live_samples) * u128::from(risen) / u128::from(live_bytes.max(1));
+        // Of one sample a part is one sample: a table that has moved is in a new block.
+        let part = u128::from(live_samples) * u128::from(risen);
+        let samples = part.div_ceil(u128::from(live_bytes.max(1)));
         let live_samples = u64::try_from(samples).unwrap_or(live_samples);
         Self { stack, live_bytes: risen, live_samples }
     }

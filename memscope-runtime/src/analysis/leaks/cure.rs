@@ -11,8 +11,8 @@ pub(super) struct Case<'a> {
     pub(super) by: &'a str,
     /// The largest live variable in these bytes.
     pub(super) variable: Option<&'a str>,
-    /// The tasks that hold them, by the graph of the heap.
-    pub(super) tasks: Option<&'a str>,
+    /// The tasks that hold them, by the graph of the heap, and how many these are.
+    pub(super) tasks: Option<(&'a str, u64)>,
     /// The code that sends some of them into a channel.
     pub(super) sends: Option<&'a str>,
     /// Living tasks that may hold them.
@@ -26,7 +26,8 @@ impl Case<'_> {
     /// One sentence. `None` if nothing is known that leads to a cure.
     pub(super) fn cure(&self) -> Option<String> {
         let into = match (self.variable, self.by) {
-            (Some(name), _) => format!("`{}`", cell(name, 40)),
+            // The end of a static's path is its name.
+            (Some(path), _) => format!("`{}`", cell(path.rsplit("::").next().unwrap_or(path), 40)),
             (None, "") => "the list or text that grows there".to_owned(),
             (None, by) => match collection_of(by) {
                 Some(collection) => format!("the {collection} that grows there"),
@@ -62,7 +63,14 @@ impl Case<'_> {
                 )
             });
         }
-        if let (None, Some(tasks)) = (self.variable, self.tasks) {
+        if let (None, Some((task, 1))) = (self.variable, self.tasks) {
+            let into = if self.by.is_empty() { "the list, map or queue" } else { &into };
+            return Some(format!(
+                "bound {into} in the task of `{}` that holds them, or take out what is done with; if the task is over but for that, end it",
+                cell(task, 48)
+            ));
+        }
+        if let (None, Some((tasks, _))) = (self.variable, self.tasks) {
             return Some(format!(
                 "end each task of `{}` when what it serves is over (a timeout, a cancellation token, a channel that closes), or have it drop this earlier",
                 cell(tasks, 48)

@@ -67,6 +67,16 @@ impl Suspect {
         Self { bytes, rise: growth.course.rise().min(bytes), since_ns }
     }
 
+    /// Bytes that have come since `since_ns`, out of a larger sum.
+    pub(super) fn part(bytes: u64, rise: u64, since_ns: u64) -> Self {
+        Self { bytes, rise: rise.min(bytes), since_ns: Some(since_ns) }
+    }
+
+    /// The bytes that have come.
+    pub(super) fn rise(&self) -> u64 {
+        self.rise
+    }
+
     /// What has at least so many of these bytes has half of those that have come.
     pub(super) fn most(&self) -> u64 {
         self.bytes.saturating_sub(self.rise / 2).max(1)

@@ -90,10 +90,10 @@ impl Held {
         }
     }
 
-    /// The name of the tasks that hold them.
-    pub(super) fn tasks(&self) -> Option<&str> {
+    /// The name of the tasks that hold them, and how many these are.
+    pub(super) fn tasks(&self) -> Option<(&str, u64)> {
         match self {
-            Self::By { kind: RootKind::Task, name, .. } => Some(name),
+            Self::By { kind: RootKind::Task, name, roots, .. } => Some((name, *roots)),
             _ => None,
         }
     }
@@ -184,7 +184,7 @@ mod tests {
         let held = Held::of(&graph(&json!(tasks), &json!([])), Some("accept"), 500);
         let held = held.expect("held");
         assert_eq!((held.words().as_str(), held.bytes()), ("10 tasks of `session`", 1000));
-        assert_eq!((held.tasks(), held.variable()), (Some("session"), None));
+        assert_eq!((held.tasks(), held.variable()), (Some(("session", 10)), None));
     }
 
     #[test]

@@ -34,7 +34,9 @@ pub(super) fn find(
         return None;
     }
     let ids: Vec<TaskId> = living.iter().map(|task| task.id).collect();
-    let leak = Leak { count: site.active, ..blank(place, growth) };
+    let largest = living.iter().max_by_key(|task| task.live_bytes);
+    let task = largest.map(|task| task.id);
+    let leak = Leak { task, count: site.active, ..blank(place, growth) };
     let usual = leak.fix.clone();
     let keeper = Keeper::of_tasks(evidence, place, &ids, &Suspect::grown(bytes, growth));
     let leak = keeper.tell(leak, || usual);
@@ -102,7 +104,8 @@ mod tests {
         let has = [&[0; 8][..], &[2048; 6]].concat();
         let found = leaks(&DOUBLING, &living, &[&had, &has]);
         let [leak] = found.findings() else { panic!("{found}") };
-        assert_eq!((leak.kind, leak.task, leak.count), (LeakKind::Growing, None, 4), "{found}");
+        assert_eq!((leak.kind, leak.count), (LeakKind::Growing, 4), "{found}");
+        assert!(leak.to_string().contains("in 4 living tasks, rising"), "{found}");
     }
 
     #[test]

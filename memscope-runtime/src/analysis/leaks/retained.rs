@@ -9,10 +9,10 @@ use super::{
     spread::Shape,
     trend::Course,
     unjoined::holds_cells,
-    wording::{out_of, several},
+    wording::{age, out_of, several},
 };
 use crate::{
-    model::{Place, SiteProfile, Trend, human::count},
+    model::{HumanBytes, Place, SiteProfile, Trend, TrendPoint, human::count},
     snapshot::{MemorySnapshot, float},
 };
 
@@ -46,9 +46,10 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Retained
     let sites = snapshot.sites().iter().filter(|site| site.measured);
     // Outputs that wait for their `JoinHandle` are judged by `unjoined`.
     for site in sites.filter(|site| holds_cells(snapshot, site).is_none()) {
-        match judge(site, evidence.trend_of(site), options) {
+        let points = evidence.points_of(&place_of(site));
+        match judge(site, evidence.trend_of(site), points, options) {
             Verdict::Fine => {}
-            Verdict::Leak(why) => found.leaks.push(leak(site, &why, &evidence)),
+            Verdict::Leak(why) => found.leaks.push(leak(site, &why, points, &evidence, options)),
             Verdict::NeedsSamples => found.unclear.push(place_of(site)),
             Verdict::AtRest => found.at_rest.push(place_of(site)),
             Verdict::Unknown => found.unknown += 1,
@@ -71,7 +72,12 @@ enum Verdict {
     Unknown,
 }
 
-fn judge(site: &SiteProfile, trend: Option<&Trend>, options: &LeakOptions) -> Verdict {
+fn judge(
+    site: &SiteProfile,
+    trend: Option<&Trend>,
+    points: &[TrendPoint],
+    options: &LeakOptions,
+) -> Verdict {
     let bytes = retained_bytes(site);
     // If no end is known, what was given up may still belong to a living task.
     if bytes == 0 || bytes < options.least_retained || site.ends_unknown && site.ended() == 0 {
@@ -91,9 +97,10 @@ fn judge(site: &SiteProfile, trend: Option<&Trend>, options: &LeakOptions) -> Ve
         (Shape::Ceased, _) => Verdict::Fine,
         (Shape::Even, Some(trend)) if has_stopped(site, trend) => Verdict::Fine,
         (Shape::Even, Some(trend)) if is_at_rest(trend, options) => Verdict::AtRest,
+        (Shape::Even, _) if levels_off(site, points, options) => Verdict::AtRest,
         (Shape::Even, _) => Verdict::Leak("as many of the first as of the last".to_owned()),
         (Shape::Unclear, Some(trend)) if trend.points.len() >= options.least_samples => {
-            if goes_on(site, trend, options) {
+            if goes_on(site, trend, options) && !comes_back(site, points) {
                 let samples = several(trend.points.len() as u64, "snapshot", "snapshots");
                 Verdict::Leak(format!("more and more of them in the last half of {samples}"))
             } else {
@@ -132,6 +139,39 @@ fn is_at_rest(trend: &Trend, options: &LeakOptions) -> bool {
             .is_some_and(|course| course.allocated_late() == 0 && !course.has_risen_late())
 }
 
+/// Whether it becomes less and less by the clock what the tasks of an unannotated site leave.
+///
+/// Those of them that allocate nothing, as where a cache has what they ask for, are not among the
+/// eighths. So these are even in a cache that is full, too.
+fn levels_off(site: &SiteProfile, points: &[TrendPoint], options: &LeakOptions) -> bool {
+    !site.is_annotated
+        && site.retained_tasks < site.ended()
+        && points.len() >= options.least_samples
+        && Course::of(points).is_some_and(|course| course.levels_off())
+}
+
+/// Whether the site held as much before, or has given back much of what came in the last half.
+fn comes_back(site: &SiteProfile, points: &[TrendPoint]) -> bool {
+    let (before, late) = points.split_at(points.len() / 2);
+    let (Some(first), Some(last)) = (late.first(), late.last()) else { return false };
+    let half = last.live_bytes.saturating_sub(first.live_bytes) / 2;
+    let highest = before.iter().map(|point| point.live_bytes).max().unwrap_or(0);
+    let falls = late.iter().zip(late.iter().skip(1));
+    let fall = falls.map(|(one, next)| one.live_bytes.saturating_sub(next.live_bytes)).max();
+    // What living tasks hold comes and goes.
+    let living = living_bytes(site);
+    highest > last.live_bytes.saturating_add(living).saturating_sub(half)
+        || fall.unwrap_or(0) > half.saturating_add(living)
+}
+
+/// What has come in the last half of the samples, where that is little beside what was there.
+fn come_late(bytes: u64, points: &[TrendPoint], options: &LeakOptions) -> Option<Course> {
+    let late = points.get(points.len() / 2..).filter(|late| late.len() >= options.least_samples)?;
+    let course = Course::of(late)?;
+    let (rise, before) = (course.rise(), course.first().live_bytes);
+    (rise >= options.least_growth && before / 2 > rise && rise < bytes).then_some(course)
+}
+
 fn goes_on(site: &SiteProfile, trend: &Trend, options: &LeakOptions) -> bool {
     Course::of(&trend.points).is_some_and(|course| {
         // All that the living tasks hold may have come since the sample before.
@@ -145,35 +185,51 @@ pub(super) fn living_bytes(site: &SiteProfile) -> u64 {
     site.live_bytes.saturating_sub(site.retained_bytes)
 }
 
-fn leak(site: &SiteProfile, why: &str, evidence: &Evidence<'_>) -> Leak {
+fn leak(
+    site: &SiteProfile,
+    why: &str,
+    points: &[TrendPoint],
+    evidence: &Evidence<'_>,
+    options: &LeakOptions,
+) -> Leak {
     let place = place_of(site);
-    let bytes = retained_bytes(site);
-    let bytes_per_day = site.oldest_retained_ns.and_then(|ns| per_day(bytes, ns));
-    let ended = site.ended();
-    let text = format!(
+    let all = retained_bytes(site);
+    let mut text = format!(
         "{} still hold bytes, {} of them one after another, {why}.",
-        several_ended(site.retained_tasks, ended),
+        several_ended(site.retained_tasks, site.ended()),
         count(site.retained_waves),
     );
+    // A cache that is full does not look lost, and has nothing to do with what becomes more.
+    let late = come_late(all, points, options);
+    let (bytes, age_ns, suspect) = match late {
+        Some(late) => {
+            let (bytes, span) = (late.rise(), late.span_ns());
+            let (all, bytes_text) = (HumanBytes(all), HumanBytes(bytes));
+            text.push_str(&format!(" Of {all}, {bytes_text} came in the last {}.", age(span)));
+            (bytes, Some(span), Suspect::part(all.0, bytes, late.first().at_ns))
+        }
+        None => (all, site.oldest_retained_ns, Suspect::all(all)),
+    };
+    let bytes_per_day = age_ns.and_then(|ns| per_day(bytes, ns));
     let leak = Leak {
         severity: Severity::of(bytes, evidence.whole_bytes, bytes_per_day),
         bytes,
         count: site.retained_tasks,
-        oldest_ns: site.oldest_retained_ns,
+        oldest_ns: age_ns,
         bytes_per_day,
         evidence: text,
         ..Leak::at(LeakKind::Retained, place.clone())
     };
-    Keeper::of_ended(evidence, &place, &Suspect::all(bytes), site.retained_tasks)
+    Keeper::of_ended(evidence, &place, &suspect, site.retained_tasks)
         .tell(leak, || usual(site).to_owned())
 }
 
 /// What usually helps if nothing is known of what keeps the bytes.
 fn usual(site: &SiteProfile) -> &'static str {
-    let ended = site.ended().max(1);
-    if site.cancelled.saturating_mul(2) >= ended {
+    let is_most = |tasks: u64| tasks.saturating_mul(2) >= site.ended().max(1);
+    if is_most(site.cancelled) {
         "most of these tasks were cancelled: free in a destructor what must not outlive them, not after an await"
-    } else if site.panicked.saturating_mul(2) >= ended {
+    } else if is_most(site.panicked) {
         "most of these tasks panicked: free in a destructor what must not outlive them, not at their end"
     } else {
         "if a shared collection keeps them, remove there what a task has put in when it ends, or bound it (a cache needs a capacity or an age); if they wait in a channel, bound it or make its consumer faster; if `Arc`s hold each other, make one a `Weak`"

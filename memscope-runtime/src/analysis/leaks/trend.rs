@@ -88,6 +88,15 @@ impl Course {
         self.last.live_bytes > self.middle.live_bytes
     }
 
+    /// Whether the last quarter brings less than a quarter of the average, by the clock.
+    pub(super) fn levels_off(&self) -> bool {
+        let rate = |from: TrendPoint| {
+            let rise = float(self.last.live_bytes) - float(from.live_bytes);
+            rise / float(self.last.at_ns.saturating_sub(from.at_ns)).max(1.0)
+        };
+        rate(self.late) < 0.25 * rate(self.first)
+    }
+
     fn rise_early(&self) -> f64 {
         float(self.middle.live_bytes) - float(self.first.live_bytes)
     }
