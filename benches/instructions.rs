@@ -24,7 +24,7 @@ const BUDGETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/budgets.txt");
 const LOOPS: [(&str, u32, f64); 2] =
     [("scrape of 1,000 sites", 8, 700_000.0), ("page update of 10,000 tasks", 4, 1_500_000.0)];
 #[cfg(not(feature = "reports"))]
-const LOOPS: [(&str, u32, f64); 18] = [
+const LOOPS: [(&str, u32, f64); 19] = [
     ("64 B, allocate and free", 20_000, 2.0),
     ("16 to 4,096 B, in batches", 20_000, 30.0),
     ("growth by push to 512 B", 5_000, 40.0),
@@ -32,6 +32,7 @@ const LOOPS: [(&str, u32, f64); 18] = [
     ("64 B, in an unannotated task", 20_000, 4.0),
     ("64 B, in an unannotated task, one thread", 20_000, 4.0),
     ("allocation of a block, each a new peak", 20_000, 4.0),
+    ("allocation of a block, below the peak", 20_000, 4.0),
     ("free of a block", 20_000, 2.0),
     ("free of another task's block", 20_000, 4.0),
     ("current_task_id", 20_000, 1.0),

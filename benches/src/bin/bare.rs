@@ -5,8 +5,9 @@
 use memscope_benches::{
     ALLOCATIONS, FREES, HANDED_OVER, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, TASKS, Timed,
     add_to_counters, allocates, freed_there_and_counted, in_task, is_wanted, median, names_ms,
-    pair_and_counting, pair_and_questions, pair_of_64, pending, per_allocation, per_call, per_free,
-    per_free_for_another, per_poll, per_poll_by_hand, per_spawn, polls, show,
+    pair_and_counting, pair_and_questions, pair_of_64, pending, per_allocation,
+    per_allocation_below_the_peak, per_call, per_free, per_free_for_another, per_poll,
+    per_poll_by_hand, per_spawn, polls, show,
 };
 
 fn main() {
@@ -27,6 +28,7 @@ fn main() {
             freed_there_and_counted,
         );
         show("allocation of a block, each a new peak", FREES, per_allocation);
+        show("allocation of a block, below the peak", FREES, per_allocation_below_the_peak);
         show("free of a block", FREES, |count| per_free(count, |_| ()));
         show("free of another task's block", FREES, |count| {
             per_free_for_another(count, |make| make())

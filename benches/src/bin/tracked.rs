@@ -14,8 +14,9 @@ use std::{
 
 use memscope_benches::{
     ALLOCATIONS, Blocks, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, TASKS, allocates, in_task,
-    is_wanted, median, pair_of_64, pending, per_allocation, per_call, per_free,
-    per_free_for_another, per_poll, per_poll_by_hand, per_registration, per_spawn, polls, show,
+    is_wanted, median, pair_of_64, pending, per_allocation, per_allocation_below_the_peak,
+    per_call, per_free, per_free_for_another, per_poll, per_poll_by_hand, per_registration,
+    per_spawn, polls, show,
 };
 use memscope_macros::track_var;
 use memscope_rs::{
@@ -35,6 +36,7 @@ fn main() {
         }
         show("current_task_id", 20_000_000, current_task);
         show("allocation of a block, each a new peak", FREES, per_allocation);
+        show("allocation of a block, below the peak", FREES, per_allocation_below_the_peak);
         show("free of a block", FREES, |count| per_free(count, |_| ()));
         show("free of another task's block", FREES, |count| {
             per_free_for_another(count, in_another)

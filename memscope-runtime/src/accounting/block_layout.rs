@@ -142,12 +142,19 @@ impl Request {
         let layout = match kind {
             // SAFETY: `possible` returns a size between 1 and `MOST_FRONT`.
             Kind::Front => unsafe { front_layout(possible(user.size())) },
-            Kind::Padded => {
-                Layout::from_size_align(user.size() + user.align(), INNER_ALIGN).ok()?
-            }
+            Kind::Padded => padded_layout(user)?,
             Kind::Slot => slot_layout(user.size(), align)?,
         };
         Some(Self { layout, align, kind })
+    }
+
+    /// [`of`](Self::of) for a padded block; `None` if this is another one.
+    #[inline]
+    pub(crate) fn padded(user: Layout) -> Option<Self> {
+        if !matches!(Kind::of(user), Kind::Padded) {
+            return None;
+        }
+        Some(Self { layout: padded_layout(user)?, align: user.align(), kind: Kind::Padded })
     }
 
     /// [`of`](Self::of) for a block of more than [`MOST_FRONT`] bytes and an alignment of at most
@@ -238,6 +245,12 @@ fn possible(bytes: usize) -> usize {
 #[inline]
 fn is_padded(align: usize) -> bool {
     (FRONT_ALIGN + 1..PAGE).contains(&align)
+}
+
+/// The inner layout of a padded block.
+#[inline]
+fn padded_layout(user: Layout) -> Option<Layout> {
+    Layout::from_size_align(user.size() + user.align(), INNER_ALIGN).ok()
 }
 
 /// The inner layout of a block with a slot.

@@ -86,6 +86,8 @@ thread_local! {
 
 impl Site {
     /// Returns the site of a call of `track` with a future of this type.
+    // PERF: inlined, as its caller knows all arguments.
+    #[inline]
     pub(crate) fn of_call(
         location: &'static Location<'static>,
         type_name: &'static str,

@@ -58,7 +58,7 @@ pub(crate) use span::{Role, Span};
 #[cfg(feature = "stream")]
 pub(crate) use stream_items::Counts;
 pub(crate) use stream_items::ItemsReading;
-pub(crate) use tally::{Leads, Tally, TallyReading};
+pub(crate) use tally::{LARGE_BLOCK, Leads, Tally, TallyReading};
 pub(crate) use thread_ring::{EndEpochs, EndInProgress, ThreadRing};
 pub(crate) use unrecorded::{FinishedCells, Unrecorded};
 pub(crate) use untracked::Untracked;

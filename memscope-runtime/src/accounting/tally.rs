@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Blocks from this size on are reported as events.
-const LARGE_BLOCK: usize = 1 << 20;
+pub(crate) const LARGE_BLOCK: usize = 1 << 20;
 
 /// The counters of one owner of blocks, on one cache line.
 ///
@@ -245,7 +245,7 @@ impl Tally {
     /// Tells the collector about a large block, if the owner is a task.
     #[cold]
     #[inline(never)]
-    fn note_large_block(&self, account: &Account, bytes: usize) {
+    pub(crate) fn note_large_block(&self, account: &Account, bytes: usize) {
         let task = self.id();
         if task != 0 {
             let (kind, amount) = (EventKind::LargeBlock, bytes as u64);

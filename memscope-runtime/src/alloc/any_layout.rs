@@ -6,7 +6,7 @@ use std::{
 };
 
 #[cfg(feature = "tokio")]
-use super::cells;
+use super::{cells, spawn_charge};
 use super::{
     charge, countdown,
     discharge::{self, discharge},
@@ -30,7 +30,11 @@ pub(super) unsafe fn inline_layout(bytes: usize) -> Layout {
 /// Allocates a block of any layout from `inner` and charges it. Returns null if there is no memory.
 #[inline(never)]
 pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
-    alloc_by(Request::of(layout), inner, layout, is_zeroed)
+    match Request::padded(layout) {
+        // PERF: the code for Tokio's cells has no branch for other blocks.
+        Some(request) => alloc_by(Some(request), inner, layout, is_zeroed),
+        None => alloc_by(Request::of(layout), inner, layout, is_zeroed),
+    }
 }
 
 /// [`alloc_slow`] by this request for the layout.
@@ -55,10 +59,14 @@ fn alloc_by<A: GlobalAlloc>(
         let is_given = reserve::give_way(layout.size());
         return if is_given { alloc_slow(inner, layout, is_zeroed) } else { ptr::null_mut() };
     };
-    let charged = if matches!(place, Place::NoSlot) {
-        charge::charge_without_slot(block, layout)
-    } else {
-        charge::charge(block, layout)
+    let charged = match place {
+        Place::NoSlot => charge::charge_without_slot(block, layout),
+        // PERF: a tracked task's cell, mostly: no question of `charge` is asked for it.
+        #[cfg(feature = "tokio")]
+        _ if cells::may_be_cell(request.align()) && spawn_charge::is_spawning() => {
+            spawn_charge::charge_spawned(block, layout.size())
+        }
+        _ => charge::charge(block, layout),
     };
     if countdown::take(layout.size()) {
         // SAFETY: the request placed this block there, and it is new.
@@ -72,10 +80,6 @@ fn alloc_by<A: GlobalAlloc>(
     if cells::may_be_cell(request.align()) && !charged.is_cell() {
         // SAFETY: the block is new, lies there, and no other thread has seen it.
         unsafe { cells::enter::<A>(block, layout, place, charged) };
-    }
-    #[cfg(all(feature = "symbols", feature = "tokio"))]
-    if let Some(account) = charged.cell() {
-        cells::note_spawned(account, block);
     }
     block
 }

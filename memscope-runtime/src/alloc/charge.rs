@@ -144,7 +144,7 @@ pub(crate) fn charge_in_mode(mode: &'static Tally, block: *mut u8, layout: Layou
         return Owner::memscope();
     }
     if ptr::eq(mode, &raw const SPAWNING) {
-        return charge_spawned(bytes);
+        return charge_spawned(block, bytes);
     }
     charge_for(mode, bytes)
 }

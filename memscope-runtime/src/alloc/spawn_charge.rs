@@ -1,15 +1,19 @@
 //! What is allocated for a task while its spawner hands it to the executor.
 
 use std::cell::Cell;
-
 #[cfg(feature = "tokio")]
-use super::current::{ModeGuard, SPAWNING};
+use std::ptr;
+
+#[cfg(all(feature = "symbols", feature = "tokio"))]
+use super::cells;
+#[cfg(feature = "tokio")]
+use super::current::{ModeGuard, SPAWNING, tally};
 use super::{
     charge::{charge_for, charge_to},
     current::{HERE, is_untracked},
     outside::untracked_at,
 };
-use crate::accounting::{Owner, Record, Tally};
+use crate::accounting::{Account, LARGE_BLOCK, Owner, Record, Tally};
 
 /// A task that its spawner is handing to the executor.
 #[derive(Clone, Copy, Debug)]
@@ -92,12 +96,19 @@ impl Drop for Spawning {
     }
 }
 
+/// Whether a task is being handed to the executor, and has no cell yet.
+#[cfg(feature = "tokio")]
+#[inline]
+pub(super) fn is_spawning() -> bool {
+    ptr::eq(tally(), &raw const SPAWNING)
+}
+
 /// Charges a new block inside [`Spawning`] to the new task; at the cell, leaves the mode.
 ///
 /// The cell holds the future, so it is larger. Tokio boxes a large future first: that block is as
 /// large as the future, and the next block, of any size, is the cell.
 #[inline(never)]
-pub(super) fn charge_spawned(bytes: usize) -> Owner {
+pub(super) fn charge_spawned(block: *const u8, bytes: usize) -> Owner {
     let spawn = HERE.with(|here| here.spawn.get());
     // NOTE: a failed spawn has dropped the future, and with it the task. Its record may already
     // serve another task.
@@ -107,16 +118,58 @@ pub(super) fn charge_spawned(bytes: usize) -> Owner {
     else {
         return charge_behind(bytes);
     };
-    spawn.record.tally().charge(account, bytes);
-    if spawn.is_boxed || bytes > spawn.future_size {
-        leave_spawning();
-        account.add_cell();
-        spawn.record.note_cell(bytes, spawn.is_boxed.then_some(spawn.future_size));
-        Owner::of_cell(account)
-    } else {
-        HERE.with(|here| here.spawn.is_boxed.set(bytes == spawn.future_size));
-        Owner::account(account)
+    let tally = spawn.record.tally();
+    if tally.count(bytes) && !tally.raise() || bytes >= LARGE_BLOCK {
+        return settle_and_place(spawn, account, block, bytes);
     }
+    place(spawn, account, block, bytes)
+}
+
+/// [`charge_spawned`] of a large block, or where others have done something to the new task.
+// PERF: out of line, so that `charge_spawned` saves no registers.
+#[cold]
+#[inline(never)]
+fn settle_and_place(
+    spawn: Spawn,
+    account: &'static Account,
+    block: *const u8,
+    bytes: usize,
+) -> Owner {
+    let tally = spawn.record.tally();
+    tally.settle(account);
+    if bytes >= LARGE_BLOCK {
+        tally.note_large_block(account, bytes);
+    }
+    place(spawn, account, block, bytes)
+}
+
+/// Returns the owner of a new block that was charged to a new task. At the cell, leaves the mode.
+#[inline]
+fn place(spawn: Spawn, account: &'static Account, block: *const u8, bytes: usize) -> Owner {
+    if !spawn.is_boxed && bytes <= spawn.future_size {
+        HERE.with(|here| here.spawn.is_boxed.set(bytes == spawn.future_size));
+        return Owner::account(account);
+    }
+    leave_spawning();
+    account.add_cell();
+    spawn.record.note_cell(bytes, spawn.is_boxed.then_some(spawn.future_size));
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
+    if !cells::note_spawned(account, block) {
+        return note_first(account, block);
+    }
+    #[cfg(not(all(feature = "symbols", feature = "tokio")))]
+    let _ = block;
+    Owner::of_cell(account)
+}
+
+/// Notes the first cell of an account, and returns the cell's owner.
+// PERF: a tail call, as above.
+#[cfg(all(feature = "symbols", feature = "tokio"))]
+#[cold]
+#[inline(never)]
+fn note_first(account: &'static Account, block: *const u8) -> Owner {
+    cells::note_first_spawned(account, block);
+    Owner::of_cell(account)
 }
 
 /// Leaves the mode `SPAWNING`, and charges a new block to the underlying owner.

@@ -52,7 +52,7 @@ pub(crate) use samples::learn;
     unused_imports,
     reason = "for pictures of the process, which are taken on Linux alone"
 )]
-pub(crate) use spawned::{note_spawned, spawned_cell};
+pub(crate) use spawned::{note_first_spawned, note_spawned, spawned_cell};
 #[cfg(all(feature = "symbols", target_os = "linux", target_pointer_width = "64"))]
 pub(crate) use still::for_each_still;
 #[cfg(feature = "symbols")]

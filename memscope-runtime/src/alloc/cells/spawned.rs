@@ -19,8 +19,19 @@ struct CellAddress(AtomicUsize);
 // SAFETY: an atomic, which is valid when zeroed and needs no drop.
 unsafe impl Zeroed for CellAddress {}
 
-/// Notes the cell of a task. The spawner calls this before the task can run.
-pub(crate) fn note_spawned(account: &Account, cell: *const u8) {
+/// Notes the cell of a task, if a cell of this account or its neighbours was noted before. Returns
+/// whether it was. The spawner calls this before the task can run.
+#[inline]
+pub(crate) fn note_spawned(account: &Account, cell: *const u8) -> bool {
+    let place = CELLS.get(account.index());
+    if let Some(place) = place {
+        place.0.store(cell.addr(), Ordering::Relaxed);
+    }
+    place.is_some()
+}
+
+/// [`note_spawned`] where it returns false.
+pub(crate) fn note_first_spawned(account: &Account, cell: *const u8) {
     if let Some(place) = CELLS.get_or_make(account.index()) {
         place.0.store(cell.addr(), Ordering::Relaxed);
     }
