@@ -253,11 +253,21 @@ macro_rules! install {
     };
 }
 
-/// Makes the table in which `parking_lot` lets threads wait, before `main`, with room for as many
-/// threads as a test has. Otherwise a thread that finds a lock of Tokio's taken makes it (1,056
-/// bytes), and one of five more makes the next, of twice the size: they stay for good, charged to
-/// the task that happened to run there.
+/// Makes the table in which `parking_lot` lets threads wait, before `main`. Otherwise the first
+/// thread that finds a lock of Tokio's taken makes it: 1,056 bytes that stay for good, charged to
+/// the task that happened to run there. Two threads that make it at once each hold one for a
+/// moment.
 extern "C" fn make_table_of_waiting_threads() {
+    // SAFETY: no thread waits under this key, so the closure is not called.
+    unsafe { parking_lot_core::unpark_one(0, |_| parking_lot_core::DEFAULT_UNPARK_TOKEN) };
+}
+
+// The allocator works there, and the function needs nothing else.
+memscope_rs::__before_main!(".init_array", make_table_of_waiting_threads);
+
+/// Makes that table large enough for so many threads at one time. Otherwise the sixth one that has
+/// ever waited makes a larger table, which stays for good as well.
+fn make_room_for_waiting_threads() {
     const THREADS: usize = 40;
     let all_are_there = Barrier::new(THREADS);
     let counted = || {
@@ -272,18 +282,17 @@ extern "C" fn make_table_of_waiting_threads() {
         all_are_there.wait();
     };
     thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(counted);
-        }
+        let threads = [(); THREADS].map(|()| scope.spawn(counted));
+        // So that none of them is left: a scope does not wait for that.
+        threads.map(|thread| thread.join().expect("no panic"));
     });
 }
-
-// The allocator works there, and the function needs nothing else.
-memscope_rs::__before_main!(".init_array", make_table_of_waiting_threads);
 
 /// Lets no other test of this process run that takes it too.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
+    static ROOM: Once = Once::new();
+    ROOM.call_once(make_room_for_waiting_threads);
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
