@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,7 +13,7 @@ use crate::{
     coroutine::Coroutine,
     dwarf::{
         EntryRef, FutureTypes, PollFunctions, ScanResult, StateMachine, Types, UnitHead, Units,
-        abbreviations, has_types, impls, select_closures, tasks,
+        abbreviations, has_types, impls, is_same, select_closures, tasks,
     },
     elf::{
         DebugFile, Dwarf, Flavour, Identity, MappedFile, Sections, SplitFiles, hex, no_program,
@@ -23,6 +23,7 @@ use crate::{
     layouts::Layouts,
     pages::Pages,
     shape::FutureType,
+    source_location::Place,
     type_id::TypeId,
     work_limit::WorkLimit,
 };
@@ -324,15 +325,25 @@ fn machines<'d>(
     let mut machines: Vec<StateMachine<'d>> = Vec::new();
     let mut places: HashMap<EntryRef, usize> = HashMap::new();
     let mut by_path: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
+    let several = paths_of_several(types, found);
+    // A unit describes each machine once.
+    let mut described: HashSet<(usize, u32)> = HashSet::new();
     for &at in found {
         let Some(machine) = StateMachine::read(types, at) else { continue };
+        let is_one_of_several = several.contains(&machine.path);
+        // PERF: few paths are those of several machines.
+        let awaited = |at| is_one_of_several.then(|| (types.name(at), lines_of_states(types, at)));
         let same = by_path.entry(Arc::clone(&machine.path)).or_default();
-        let known = same.iter().copied().find(|&it| machines[it].is_same(&machine));
+        let is_known = |&it: &usize| {
+            !described.contains(&(it, at.unit)) && machines[it].is_same(&machine, awaited)
+        };
+        let known = same.iter().copied().find(is_known);
         let index = known.unwrap_or_else(|| {
             same.push(machines.len());
             machines.push(machine);
             machines.len() - 1
         });
+        described.insert((index, at.unit));
         places.insert(at, index);
     }
     let mut order: Vec<usize> = (0..machines.len()).collect();
@@ -348,6 +359,25 @@ fn machines<'d>(
         machines.into_iter().enumerate().map(|(old, it)| (rank[old], it)).collect();
     ranked.sort_by_key(|it| it.0);
     (ranked.into_iter().map(|it| it.1).collect(), places)
+}
+
+/// Returns the paths that several machines have: a unit describes each of them.
+fn paths_of_several(types: &Types<'_, '_>, found: &[EntryRef]) -> HashSet<Arc<str>> {
+    let (mut seen, mut several) = (HashSet::new(), HashSet::new());
+    for &at in found {
+        let Some(entry) = types.units.entry(at) else { continue };
+        let path = types.path(at, &entry);
+        if !seen.insert((Arc::clone(&path), at.unit)) {
+            several.insert(path);
+        }
+    }
+    several
+}
+
+/// Returns where the states of a machine stand; none for any other type.
+fn lines_of_states(types: &Types<'_, '_>, at: EntryRef) -> Vec<Option<Place>> {
+    let part = types.variants(at).unwrap_or_default();
+    part.variants.into_iter().map(|it| it.place).collect()
 }
 
 /// Returns the types of the futures with vtables, ordered by the vtables' addresses.
@@ -379,12 +409,11 @@ fn one_type_per_address(
     vtables: Vec<(u64, TypeId)>,
     types: &[FutureType],
 ) -> Vec<(u64, Option<TypeId>)> {
-    let key = |id: TypeId| types.get(id.0 as usize).map(|it| (&it.name, it.size));
     let mut settled: Vec<(u64, Option<TypeId>)> = Vec::with_capacity(vtables.len());
     for (address, id) in vtables {
         match settled.last_mut() {
             Some((last, known)) if *last == address => {
-                if known.is_some_and(|it| key(it) != key(id)) {
+                if known.is_some_and(|it| !is_same(types, it, id)) {
                     *known = None;
                 }
             }

@@ -175,7 +175,7 @@ impl Builder {
     /// - other `async` functions and blocks,
     /// - `Box`, `&mut` and `Pin` of futures,
     /// - the wrappers of the standard library, tokio, futures, tower, axum, hyper, tracing and
-    ///   others that are listed in `memscope-runtime/src/await_points/known.rs`.
+    ///   others that are listed in `memscope-runtime/src/await_points/pollers.rs`.
     ///
     /// A future that is written by hand may have lent what it owns to another thread. So the
     /// backtrace ends there, and [`AwaitPoint::stops`](crate::async_memory::AwaitPoint::stops) says

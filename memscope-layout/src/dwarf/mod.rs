@@ -8,11 +8,13 @@ mod poll_functions;
 mod shapes;
 mod state_machine;
 mod select_closures;
+mod same_types;
 mod tasks;
 mod impls;
 
 pub(crate) use impls::impls;
 pub(crate) use poll_functions::PollFunctions;
+pub(crate) use same_types::is_same;
 pub(crate) use scan::{ScanResult, abbreviations, has_types};
 pub(crate) use select_closures::select_closures;
 pub(crate) use shapes::FutureTypes;

@@ -47,7 +47,8 @@ const COROUTINES: [&[u8]; 7] = [
 const BODIES: [&[u8]; 6] =
     [b"{async_fn#", b"{async_block#", b"{async_closure#", b"{gen_", b"{async_gen_", b"{coroutine#"];
 const VTABLE: &[u8] = b"::{vtable}";
-const FUTURE: &[u8] = b" as core::future::future::Future";
+const POLLED: [&[u8]; 2] =
+    [b" as core::future::future::Future", b" as futures_core::stream::Stream"];
 /// Parts of the names of types that `tokio::select!` and `futures::select!` define at their call
 /// sites: the return types of their closures.
 const SELECTS: [&[u8]; 2] = [b"::__tokio_select_util::Out<", b"::__PrivResult<"];
@@ -241,14 +242,16 @@ impl<'d> Pass<'_, 'd> {
 }
 
 /// Returns `true` for `<F as core::future::future::Future>::{vtable}`, with or without `<Output=…>`
-/// after the trait's name.
+/// after the trait's name, and for the same of a stream.
 fn is_vtable_of_future(name: &[u8]) -> bool {
     let Some(head) = name.strip_suffix(VTABLE).and_then(|it| it.strip_suffix(b">")) else {
         return false;
     };
     // The trait may occur anywhere in the name, since `Output` may be any type.
-    let mut ends = head.windows(FUTURE.len()).enumerate().filter(|it| it.1 == FUTURE);
-    ends.any(|(at, _)| matches!(head.get(at + FUTURE.len()), None | Some(b'<')))
+    POLLED.iter().any(|polled| {
+        let mut ends = head.windows(polled.len()).enumerate().filter(|it| it.1 == *polled);
+        ends.any(|(at, _)| matches!(head.get(at + polled.len()), None | Some(b'<')))
+    })
 }
 
 fn has(name: &[u8], part: &[u8]) -> bool {
@@ -261,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_vtable_of_another_trait_is_none_of_a_future() {
-        let yes: [&[u8]; 2] = [
+        let yes: [&[u8]; 3] = [
+            b"<a::S as futures_core::stream::Stream<Item=u8>>::{vtable}",
             b"<a::two::{async_fn_env#0} as core::future::future::Future>::{vtable}",
             b"<F as core::future::future::Future<Output=alloc::vec::Vec<u8>>>::{vtable}",
         ];

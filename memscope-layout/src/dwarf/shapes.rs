@@ -275,14 +275,18 @@ fn pointer(name: &str) -> Option<PointerKind> {
     }
 }
 
-/// Returns the kind of a pointer to a `dyn Future`.
+/// The trait objects that are looked into.
+const POLLED: [&str; 2] = ["dyn core::future::future::Future", "dyn futures_core::stream::Stream"];
+
+/// Returns the kind of a pointer to a `dyn Future` or a `dyn Stream`.
 fn trait_object(name: &str) -> Option<PointerKind> {
     let kind = pointer(name)?;
     let inner = match kind {
         PointerKind::Box => name.strip_prefix("alloc::boxed::Box<")?,
         PointerKind::Mut => name.strip_prefix("&mut ")?,
     };
-    let rest = inner.trim_start_matches('(').strip_prefix("dyn core::future::future::Future")?;
+    let inner = inner.trim_start_matches('(');
+    let rest = POLLED.iter().find_map(|it| inner.strip_prefix(it))?;
     // `FutureExt` is another trait.
     (!rest.starts_with(|it: char| it.is_alphanumeric() || it == '_' || it == ':')).then_some(kind)
 }
@@ -290,15 +294,14 @@ fn trait_object(name: &str) -> Option<PointerKind> {
 /// Returns `true` if a type of this name may contain a future. The last one boxes the futures of a
 /// service, such as a router, whose own name says nothing of them.
 fn names_future(name: &str) -> bool {
-    const PARTS: [&str; 6] = [
+    const PARTS: [&str; 5] = [
         "{async_",
         "{gen_",
         "{coroutine_",
         "{closure_env#",
-        "dyn core::future::future::Future",
         "hyper_util::service::glue::TowerToHyperService",
     ];
-    PARTS.iter().any(|it| name.contains(it))
+    PARTS.iter().chain(&POLLED).any(|it| name.contains(it))
 }
 
 /// What values consist of; the later, the less.
@@ -373,6 +376,7 @@ mod tests {
             Some(PointerKind::Box)
         );
         assert_eq!(of("&mut dyn core::future::future::Future<Output=()>"), Some(PointerKind::Mut));
+        assert_eq!(of("&mut dyn futures_core::stream::Stream<Item=u8>"), Some(PointerKind::Mut));
         assert_eq!(of("&dyn core::future::future::Future<Output=()>"), None, "shared");
         assert_eq!(of("alloc::boxed::Box<dyn core::fmt::Debug, alloc::alloc::Global>"), None);
     }

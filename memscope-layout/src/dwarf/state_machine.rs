@@ -50,9 +50,21 @@ impl<'d> StateMachine<'d> {
     }
 
     /// Returns `true` if another unit described the same coroutine.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
+    ///
+    /// Functions of two blocks may have one path, and a macro may give them the same places.
+    /// `awaited` tells what they await apart, where that is so.
+    pub(crate) fn is_same<A: PartialEq>(
+        &self,
+        other: &Self,
+        awaited: impl Fn(EntryRef) -> A,
+    ) -> bool {
+        let of_type = |it: &MemberEntry<'d>| {
+            let is_awaited = it.name == AWAITED;
+            it.type_.filter(|_| is_awaited).map(&awaited)
+        };
         let members = |it: &VariantEntry<'d>| {
-            it.members.iter().map(|it| (it.name, it.offset, it.size)).collect::<Vec<_>>()
+            let of = |it: &MemberEntry<'d>| (it.name, it.offset, it.size, of_type(it));
+            it.members.iter().map(of).collect::<Vec<_>>()
         };
         self.path == other.path
             && (self.size, self.align, self.discriminant)
@@ -131,7 +143,7 @@ impl<'d> StateMachine<'d> {
                 matches!(kind, StateKind::Suspended(_)) && file(&entry.place) != file(&declared_at);
             let called_at = || {
                 let awaited = self.only_awaited_by(entry, types)?;
-                macro_call(&variables, &types.name(awaited), declared_at.as_ref()?)
+                macro_call(&variables, &types.name(awaited), entry.place.as_ref()?)
             };
             let place = is_of_macro.then(called_at).flatten().or_else(|| entry.place.clone());
             states.push(State {
@@ -256,18 +268,15 @@ fn declaration_lines(
 ///
 /// The state itself has the line inside the macro. The variable of what is awaited has that of the
 /// call, as everything in the body has that such a macro expands to. It is found by its type:
-/// `select!` and `join!` await a closure, which has a type of its own.
-fn macro_call(
-    variables: &[Variable<'_>],
-    awaited_type: &str,
-    declared_at: &Place,
-) -> Option<Place> {
+/// `select!` and `join!` await a closure, which has a type of its own. `written`: the line inside
+/// the macro.
+fn macro_call(variables: &[Variable<'_>], awaited_type: &str, written: &Place) -> Option<Place> {
     let mut places = variables
         .iter()
         .filter(|it| it.name == AWAITED && &*it.type_name == awaited_type)
         .map(|it| it.place.as_ref());
     let place = places.next()??;
-    (place.file == declared_at.file && places.all(|it| it == Some(place))).then(|| place.clone())
+    (place.file != written.file && places.all(|it| it == Some(place))).then(|| place.clone())
 }
 
 /// Returns the variables that a collapsed member may be: variables of its name that the state does
@@ -348,12 +357,14 @@ mod tests {
             awaited("Twice", "app.rs", 5),
             awaited("Twice", "app.rs", 6),
             awaited("Inside", "lib.rs", 7),
+            awaited("Written", "select.rs", 700),
         ];
-        let of = |type_| macro_call(&variables, type_, &place("app.rs", 1));
+        let of = |type_| macro_call(&variables, type_, &place("select.rs", 746));
         assert_eq!(of("Select<0>"), Some(place("app.rs", 5)));
         assert_eq!(of("Select<1>"), Some(place("app.rs", 9)));
         assert_eq!(of("Twice"), None, "it may be one or the other");
-        assert_eq!(of("Inside"), None, "the macro is of the same crate, in another file");
+        assert_eq!(of("Inside"), Some(place("lib.rs", 7)), "an own macro calls it");
+        assert_eq!(of("Written"), None, "it is no call");
         assert_eq!(of("Unknown"), None);
     }
 }

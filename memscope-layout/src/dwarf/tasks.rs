@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use gimli::{AttributeValue, constants as dw};
 
 use super::{
+    same_types::is_same,
     scan::{NO_PARENT, PollFunction},
     shapes::FutureTypes,
     types::Types,
@@ -36,14 +37,20 @@ pub(crate) fn tasks<'d>(
     future_types: &mut FutureTypes<'_, '_, 'd>,
 ) -> Vec<(u64, Option<TaskLayout>)> {
     let mut by_arguments: HashMap<&'d str, Vec<EntryRef>> = HashMap::new();
+    let mut by_future: HashMap<(EntryRef, &'d str), EntryRef> = HashMap::new();
     for (at, arguments) in cells.iter().filter_map(|it| within(types, it, CELLS)) {
         by_arguments.entry(arguments).or_default().push(at);
+        by_future.extend(future(types, at).map(|it| ((it, arguments), at)));
     }
     // Several units may describe a function, and the linker may have merged functions.
     let mut cells_at: BTreeMap<u64, Vec<EntryRef>> = BTreeMap::new();
     for (at, arguments) in polls.iter().filter_map(|it| within(types, it, POLLS)) {
         let Some(address) = address(types, at).filter(|it| is_loaded(*it)) else { continue };
-        let cells = by_arguments.get(arguments).map_or(&[][..], |it| it);
+        // Two futures may have one name: functions of two blocks, or of a library and a program of
+        // one name. A unit has one entry for each of them.
+        let of_unit = future(types, at).and_then(|it| by_future.get(&(it, arguments)));
+        let of_all = || by_arguments.get(arguments).map_or(&[][..], |it| it);
+        let cells = of_unit.map_or_else(of_all, std::slice::from_ref);
         cells_at.entry(address).or_default().extend(cells);
     }
     let mut tasks = Vec::with_capacity(cells_at.len());
@@ -56,15 +63,35 @@ pub(crate) fn tasks<'d>(
 
 /// The one layout of all; `None` if they differ. Each unit has types of its own.
 fn only(layouts: Vec<Option<TaskLayout>>, types: &[FutureType]) -> Option<TaskLayout> {
-    let future =
-        |it: &TaskLayout| types.get(it.future_type.0 as usize).map(|it| (&it.name, it.size));
     let mut layouts = layouts.into_iter();
     let first = layouts.next()??;
-    let is_same = |it: TaskLayout| {
-        future(&it) == future(&first)
+    let is_it = |it: TaskLayout| {
+        is_same(types, it.future_type, first.future_type)
             && TaskLayout { future_type: first.future_type, ..it } == first
     };
-    layouts.all(|it| it.is_some_and(is_same)).then_some(first)
+    layouts.all(|it| it.is_some_and(is_it)).then_some(first)
+}
+
+/// Returns the future of a task, by the first generic argument of a function or a type.
+fn future(types: &Types<'_, '_>, at: EntryRef) -> Option<EntryRef> {
+    const MOST_LINKS: u32 = 4;
+    let (mut at, mut found) = (at, None);
+    for _ in 0..MOST_LINKS {
+        types.units.each_child(at, |at, child| {
+            let is_it = found.is_none() && child.tag() == dw::DW_TAG_template_type_parameter;
+            if is_it {
+                found = types.referred(at, child, dw::DW_AT_type);
+            }
+        });
+        if found.is_some() {
+            return found;
+        }
+        let entry = types.units.entry(at)?;
+        at = [dw::DW_AT_abstract_origin, dw::DW_AT_specification]
+            .into_iter()
+            .find_map(|name| types.units.referred(at, &entry, name))?;
+    }
+    None
 }
 
 /// Returns the generic arguments of a function or a type, if it has this name in this module.

@@ -3,15 +3,16 @@
 use memscope_layout::{Field, Layouts, Shape, TypeId};
 
 use super::{
+    asked::{Asked, variant},
     known,
     layouts::written,
-    resolve::{Reach, StepKind, polls, resolve, side_by_side, variant},
+    resolve::{Reach, StepKind, polls, resolve, side_by_side},
     tree::Step,
     walk_end::WalkEnd,
 };
 
 /// The most futures of one join that a walk asks whether they are over.
-const MOST_JOINED: usize = 8;
+const MOST_JOINED: usize = 32;
 
 /// The futures of a `join!` or `join`: a walk asks one after the other whether it is over. What is
 /// over is not waited for.
@@ -83,6 +84,6 @@ impl Joined {
         else {
             return None;
         };
-        Some(variant(id, start, *it, variants, Some(self)))
+        Some(variant(id, start, *it, variants, Some(Asked::Joined(self))))
     }
 }

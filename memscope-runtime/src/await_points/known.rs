@@ -1,6 +1,8 @@
-//! The types that a walk may enter, and the fields to which it may go on: the only list of them.
+//! The types that a walk may enter, and the fields to which it may go on. `pollers` lists them.
 
 use memscope_layout::{Field, FutureType, Layouts, Select, Shape, TypeId};
+
+use super::pollers::{FUSE, INSTRUMENTED, POLLERS, SOURCED, Sourced};
 
 /// The fields of a type to which a walk may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,205 +27,6 @@ const PARTS: [&str; 6] = [
     "core::mem::manually_drop::ManuallyDrop",
 ];
 
-/// Wrappers, each by its whole path, with the fields that it polls.
-///
-/// What is required of a wrapper: between two polls only its own `poll` touches the field. That
-/// `poll` polls the field, if it is there, without asking another thread first. So the field is
-/// lent to no thread, and a thread that has the wrapper for itself has the field too.
-///
-/// Each entry was read in the source of the version named above it. If a type has no field of this
-/// name, it is from another version, and the walk ends there.
-const POLLERS: &[(&str, &[&str])] = &[
-    // The standard library: it calls the closure, and `closure` decides about that.
-    ("core::future::poll_fn::PollFn", &["f"]),
-    // This crate: each enters the task or scope, and polls.
-    ("memscope_runtime::tasks::future::CatchPanic", &["tracked"]),
-    ("memscope_runtime::tasks::future::Tracked", &["future"]),
-    ("memscope_runtime::tasks::scope::Scoped", &["future"]),
-    ("memscope_runtime::tasks::stream::TrackedStream", &["tracked"]),
-    ("memscope_runtime::tasks::tower::layer::TrackedResponse", &["future"]),
-    // tokio 1.54: they set a budget or a task-local value, and poll. Some also ask a timer, or run
-    // a local set.
-    ("tokio::future::maybe_done::MaybeDone", &["future"]),
-    ("tokio::future::try_join::TryJoin3", &["future1", "future2", "future3"]),
-    ("tokio::task::coop::Coop", &["fut"]),
-    ("tokio::task::coop::unconstrained::Unconstrained", &["inner"]),
-    ("tokio::task::local::RunUntil", &["future"]),
-    ("tokio::task::task_local::TaskLocalFuture", &["future"]),
-    ("tokio::time::timeout::Timeout", &["value"]),
-    // tokio-stream 0.1, async-stream 0.3: they poll the stream, which polls its generator.
-    ("async_stream::async_stream::AsyncStream", &["generator"]),
-    ("async_stream::next::Next", &["stream"]),
-    ("tokio_stream::stream_ext::next::Next", &["stream"]),
-    // tokio-util 0.7: they poll. Some also ask a token, or enter a runtime.
-    ("tokio_util::context::TokioContext", &["inner"]),
-    ("tokio_util::either::Either", &["__0"]),
-    (
-        "tokio_util::future::with_cancellation_token::WithCancellationTokenFuture",
-        &["run_until_cancelled"],
-    ),
-    (
-        "tokio_util::future::with_cancellation_token::WithCancellationTokenFutureOwned",
-        &["run_until_cancelled"],
-    ),
-    ("tokio_util::sync::cancellation_token::RunUntilCancelledFuture", &["future"]),
-    ("tokio_util::sync::cancellation_token::RunUntilCancelledFutureOwned", &["future"]),
-    ("tokio_util::sync::reusable_box::ReusableBoxFuture", &["boxed"]),
-    ("tokio_util::task::task_tracker::TrackedFuture", &["future"]),
-    // sync_wrapper 1: what is in it is used only through a `&mut` of the whole.
-    ("sync_wrapper::SyncFuture", &["inner"]),
-    ("sync_wrapper::SyncWrapper", &["__0"]),
-    // tracing 0.1: they enter the span or the dispatcher, and poll.
-    (INSTRUMENTED, &["inner"]),
-    ("tracing::instrument::WithDispatch", &["inner"]),
-    // futures-util 0.3: a type with a variant for each stage polls the future of that stage.
-    // Closures are called with what is ready.
-    ("futures_util::abortable::Abortable", &["task"]),
-    ("futures_util::future::either::Either", &["__0"]),
-    ("futures_util::future::future::Flatten", &["inner"]),
-    ("futures_util::future::future::Inspect", &["inner"]),
-    ("futures_util::future::future::Map", &["inner"]),
-    ("futures_util::future::future::MapInto", &["inner"]),
-    ("futures_util::future::future::NeverError", &["inner"]),
-    ("futures_util::future::future::Then", &["inner"]),
-    ("futures_util::future::future::UnitError", &["inner"]),
-    ("futures_util::future::future::catch_unwind::CatchUnwind", &["future"]),
-    ("futures_util::future::future::flatten::Flatten", &["f"]),
-    (FUSE, &["inner"]),
-    ("futures_util::future::future::map::Map", &["future"]),
-    ("futures_util::future::join::Join", &["Fut1", "Fut2"]),
-    ("futures_util::future::join::Join3", &["Fut1", "Fut2", "Fut3"]),
-    ("futures_util::future::join::Join4", &["Fut1", "Fut2", "Fut3", "Fut4"]),
-    ("futures_util::future::join::Join5", &["Fut1", "Fut2", "Fut3", "Fut4", "Fut5"]),
-    ("futures_util::future::maybe_done::MaybeDone", &["__0"]),
-    ("futures_util::future::option::OptionFuture", &["inner"]),
-    // As that of the standard library.
-    ("futures_util::future::poll_fn::PollFn", &["f"]),
-    ("futures_util::future::select::Select", &["inner"]),
-    ("futures_util::future::try_future::AndThen", &["inner"]),
-    ("futures_util::future::try_future::ErrInto", &["inner"]),
-    ("futures_util::future::try_future::InspectErr", &["inner"]),
-    ("futures_util::future::try_future::InspectOk", &["inner"]),
-    ("futures_util::future::try_future::MapErr", &["inner"]),
-    ("futures_util::future::try_future::MapOk", &["inner"]),
-    ("futures_util::future::try_future::MapOkOrElse", &["inner"]),
-    ("futures_util::future::try_future::OkInto", &["inner"]),
-    ("futures_util::future::try_future::OrElse", &["inner"]),
-    ("futures_util::future::try_future::TryFlatten", &["inner"]),
-    ("futures_util::future::try_future::UnwrapOrElse", &["inner"]),
-    ("futures_util::future::try_future::into_future::IntoFuture", &["future"]),
-    ("futures_util::future::try_future::try_flatten::TryFlatten", &["f"]),
-    ("futures_util::future::try_future::try_flatten_err::TryFlattenErr", &["f"]),
-    ("futures_util::future::try_join::TryJoin", &["Fut1", "Fut2"]),
-    ("futures_util::future::try_join::TryJoin3", &["Fut1", "Fut2", "Fut3"]),
-    ("futures_util::future::try_join::TryJoin4", &["Fut1", "Fut2", "Fut3", "Fut4"]),
-    ("futures_util::future::try_join::TryJoin5", &["Fut1", "Fut2", "Fut3", "Fut4", "Fut5"]),
-    ("futures_util::future::try_maybe_done::TryMaybeDone", &["__0"]),
-    ("futures_util::stream::once::Once", &["future"]),
-    ("futures_util::stream::stream::fold::Fold", &["future"]),
-    ("futures_util::stream::stream::for_each::ForEach", &["future"]),
-    ("futures_util::stream::stream::next::Next", &["stream"]),
-    ("futures_util::stream::stream::then::Then", &["future"]),
-    ("futures_util::stream::try_stream::try_next::TryNext", &["stream"]),
-    ("futures_util::stream::unfold::Unfold", &["state"]),
-    ("futures_util::unfold_state::UnfoldState", &["future"]),
-    // async-std 1.13, futures-lite 2.6: they poll as those do.
-    ("async_std::future::timeout::TimeoutFuture", &["future"]),
-    ("futures_lite::future::CatchUnwind", &["inner"]),
-    ("futures_lite::future::Or", &["future1", "future2"]),
-    ("futures_lite::future::Race", &["future1", "future2"]),
-    ("futures_lite::future::Zip", &["future1", "future2"]),
-    // tower 0.5: each stage polls its future. The polling thread uses services and requests; a walk
-    // does not follow them.
-    ("tower::buffer::future::ResponseFuture", &["state"]),
-    ("tower::buffer::future::ResponseState", &["fut"]),
-    ("tower::filter::future::AsyncResponseFuture", &["state"]),
-    ("tower::filter::future::ResponseFuture", &["inner"]),
-    ("tower::filter::future::State", &["check", "response"]),
-    ("tower::limit::concurrency::future::ResponseFuture", &["inner"]),
-    ("tower::load::completion::TrackCompletionFuture", &["future"]),
-    ("tower::load_shed::future::ResponseFuture", &["state"]),
-    ("tower::load_shed::future::ResponseState", &["fut"]),
-    ("tower::retry::future::ResponseFuture", &["state"]),
-    ("tower::retry::future::State", &["future", "waiting"]),
-    ("tower::timeout::future::ResponseFuture", &["response"]),
-    ("tower::util::and_then::AndThenFuture", &["inner"]),
-    ("tower::util::either::EitherResponseFuture", &["kind"]),
-    ("tower::util::either::Kind", &["inner"]),
-    ("tower::util::map_err::MapErrFuture", &["inner"]),
-    ("tower::util::map_response::MapResponseFuture", &["inner"]),
-    ("tower::util::map_result::MapResultFuture", &["inner"]),
-    ("tower::util::oneshot::Oneshot", &["state"]),
-    ("tower::util::oneshot::State", &["fut"]),
-    ("tower::util::optional::future::ResponseFuture", &["inner"]),
-    ("tower::util::then::ThenFuture", &["inner"]),
-    // tower-http 0.6: they poll, and change what is ready.
-    ("tower_http::catch_panic::Kind", &["future"]),
-    ("tower_http::catch_panic::ResponseFuture", &["kind"]),
-    ("tower_http::compression::future::ResponseFuture", &["inner"]),
-    ("tower_http::cors::Kind", &["future"]),
-    ("tower_http::cors::ResponseFuture", &["inner"]),
-    ("tower_http::limit::future::ResponseFuture", &["inner"]),
-    ("tower_http::limit::future::ResponseFutureInner", &["future"]),
-    ("tower_http::map_response_body::ResponseFuture", &["inner"]),
-    ("tower_http::propagate_header::ResponseFuture", &["future"]),
-    ("tower_http::request_id::PropagateRequestIdResponseFuture", &["inner"]),
-    ("tower_http::sensitive_headers::SetSensitiveResponseHeadersResponseFuture", &["future"]),
-    ("tower_http::set_header::response::multiple_headers::ResponseFuture", &["future"]),
-    ("tower_http::set_header::response::single_header::ResponseFuture", &["future"]),
-    ("tower_http::set_status::ResponseFuture", &["inner"]),
-    ("tower_http::timeout::service::ResponseBodyTimeoutFuture", &["inner"]),
-    ("tower_http::timeout::service::ResponseFuture", &["inner"]),
-    ("tower_http::trace::future::ResponseFuture", &["inner"]),
-    // hyper 1, hyper-util 0.1: the thread that polls a connection polls the response in flight,
-    // which is in a box of the connection's own. In HTTP/2 each stream is a task with its response,
-    // and also asks whether the client has reset the stream.
-    ("hyper::proto::h1::dispatch::Dispatcher", &["dispatch"]),
-    ("hyper::proto::h1::dispatch::Server", &["in_flight"]),
-    ("hyper::proto::h2::server::H2Stream", &["state"]),
-    ("hyper::proto::h2::server::H2StreamState", &["fut", "pipe"]),
-    ("hyper::server::conn::http1::Connection", &["conn"]),
-    ("hyper::server::conn::http1::UpgradeableConnection", &["inner"]),
-    ("hyper_util::client::legacy::client::ResponseFuture", &["inner"]),
-    ("hyper_util::client::legacy::connect::http::HttpConnecting", &["fut"]),
-    ("hyper_util::common::lazy::Inner", &["fut"]),
-    ("hyper_util::common::lazy::Lazy", &["inner"]),
-    ("hyper_util::common::sync::SyncWrapper", &["__0"]),
-    ("hyper_util::server::conn::auto::ConnState", &["conn"]),
-    ("hyper_util::server::conn::auto::Connection", &["state"]),
-    ("hyper_util::server::conn::auto::UpgradeableConnState", &["conn"]),
-    ("hyper_util::server::conn::auto::UpgradeableConnection", &["state"]),
-    // It also asks for a signal, of which it only tells the connection.
-    ("hyper_util::server::graceful::GracefulConnectionFuture", &["conn"]),
-    ("hyper_util::service::glue::TowerToHyperServiceFuture", &["future"]),
-    ("hyper_util::service::oneshot::Oneshot", &["fut"]),
-    // axum 0.8: they poll, and make a response of what is ready.
-    ("axum::error_handling::future::HandleErrorFuture", &["future"]),
-    ("axum::handler::future::IntoServiceFuture", &["future"]),
-    ("axum::handler::future::LayeredFuture", &["inner"]),
-    ("axum::middleware::from_extractor::ResponseFuture", &["state"]),
-    ("axum::middleware::from_extractor::State", &["future"]),
-    ("axum::middleware::from_fn::ResponseFuture", &["inner"]),
-    ("axum::middleware::map_request::ResponseFuture", &["inner"]),
-    ("axum::middleware::map_response::ResponseFuture", &["inner"]),
-    ("axum::middleware::response_axum_body::ResponseAxumBodyFuture", &["inner"]),
-    ("axum::routing::route::InfallibleRouteFuture", &["future"]),
-    ("axum::routing::route::RouteFuture", &["inner"]),
-    ("axum::serve::private::ServeFuture", &["__0"]),
-    ("axum::util::MapIntoResponseFuture", &["inner"]),
-    // tonic 0.14: they poll, and make a response of what is ready. One also asks a timer.
-    ("tonic::service::interceptor::Kind", &["__0"]),
-    ("tonic::service::interceptor::ResponseFuture", &["kind"]),
-    ("tonic::service::recover_error::ResponseFuture", &["inner"]),
-    ("tonic::service::router::RoutesFuture", &["__0"]),
-    ("tonic::transport::channel::ResponseFuture", &["inner"]),
-    ("tonic::transport::channel::service::reconnect::Inner", &["__0"]),
-    ("tonic::transport::channel::service::reconnect::ResponseFuture", &["inner"]),
-    ("tonic::transport::server::Fuse", &["inner"]),
-    ("tonic::transport::server::SvcFuture", &["inner"]),
-    ("tonic::transport::service::grpc_timeout::ResponseFuture", &["inner"]),
-];
-
 /// Functions that wait until another task says something or a time is over, each by the start and
 /// the end of its path; between them is the number of an `impl`. Beside the work that they may end
 /// they count as `Notified` and `Sleep` do, which have no state machine.
@@ -236,12 +39,6 @@ const SIGNALS: [(&str, &str); 3] = [
     // tonic 0.14: the age at which a connection is closed.
     ("tonic::transport::server::", "connection_timeout_future::{async_fn_env#0}"),
 ];
-
-/// It drops its future when that is over.
-const FUSE: &str = "futures_util::future::future::fuse::Fuse";
-
-/// It keeps what it polls in a `ManuallyDrop`, which only its own destructor drops.
-const INSTRUMENTED: &str = "tracing::instrument::Instrumented";
 
 /// A type's path, without its generic arguments.
 fn path(future: &FutureType) -> &str {
@@ -268,7 +65,20 @@ pub(super) fn rule(layouts: &Layouts, future: &FutureType) -> Rule {
     if let Some((_, fields)) = POLLERS.iter().find(|it| it.0 == path) {
         return Rule::Polls(fields);
     }
+    if let Some(Sourced { fields, .. }) = sourced(future) {
+        return Rule::Polls(fields);
+    }
     closure(layouts, future).unwrap_or(Rule::ByHand)
+}
+
+/// The fields of a type that has a source, if its layout has that for the future.
+///
+/// Without, what is between two items leads to no function, as a timer. So it is not known whether
+/// that is waited for, or the source.
+pub(super) fn sourced(future: &FutureType) -> Option<&'static Sourced> {
+    let Shape::Struct(fields) = &future.shape else { return None };
+    let known = SOURCED.iter().find(|it| it.path == path(future))?;
+    fields.iter().any(|it| known.fields.contains(&&*it.name)).then_some(known)
 }
 
 /// The rule of a closure that a macro has made; `None` for any other. The others are written by
@@ -312,10 +122,17 @@ pub(super) fn is_of_futures(layouts: &Layouts, future: &FutureType) -> bool {
     is_closure(future) && !fields.is_empty() && fields.iter().enumerate().all(is_joined)
 }
 
+/// Whether a macro's closure polls more futures than these: some that lead to no function. It
+/// borrows each.
+pub(super) fn has_more_than(layouts: &Layouts, future: &FutureType, count: usize) -> bool {
+    let all = size_of::<usize>().saturating_mul(count) as u64;
+    is_of_futures(layouts, future) && future.size.is_some_and(|size| size > all)
+}
+
 /// Whether a listed type has in this variant what its future has returned. That may be a future,
 /// too, but the type does not poll it. The field has the name of the one that it polls.
 pub(super) fn is_output(future: &FutureType, variant: &str) -> bool {
-    MAYBE_DONE.contains(&path(future)) && variant == "Done"
+    may_be_over(future) && variant == "Done"
 }
 
 /// Whether what the type holds is all of a single field.

@@ -2,9 +2,9 @@
 //!
 //! `layouts` reads the program's debug information. `walk` follows the memory of a pending future
 //! through the nodes of `tree`. `grow` makes a node when a walk first needs it, and `resolve`
-//! decides how the walk goes on there: `joined` where some futures may be over, `tuple` where some
-//! are disabled. `known` lists the wrappers that a walk may enter, and `givers` the functions of
-//! streams that have given an item.
+//! decides how the walk goes on there: `asked` into an enum, `joined` where some futures may be
+//! over, `tuple` where some are disabled. `known` says which types a walk may enter, by the
+//! wrappers that `pollers` lists, and `givers` which functions of streams have given an item.
 //!
 //! `still_walk` does the same in memory that stands still: that of a copy of the process, or what
 //! another program's dump of tasks has with it. `vacant` tells which bytes of a task have no value
@@ -25,11 +25,15 @@ pub(crate) mod function_name;
 mod givers;
 pub(crate) mod image;
 #[cfg(feature = "decode")]
+mod asked;
+#[cfg(feature = "decode")]
 mod joined;
 #[cfg(feature = "decode")]
 pub(crate) mod known;
 #[cfg(feature = "decode")]
 pub(crate) mod layouts;
+#[cfg(feature = "decode")]
+mod pollers;
 #[cfg(feature = "decode")]
 pub(crate) mod resolve;
 #[cfg(feature = "decode")]

@@ -3,6 +3,7 @@
 use memscope_layout::{Discriminant, Field, FutureType, Layouts, Shape, TypeId, Variant};
 
 use super::{
+    asked::{Asked, Source, variant},
     joined::Joined,
     known::{self, Rule},
     layouts::written,
@@ -10,10 +11,10 @@ use super::{
     tuple::{Disabled, MOST_NAMED, arity, named},
     walk_end::{Branch, WalkEnd},
 };
-use crate::primitives::{StaticRef, order};
+use crate::primitives::StaticRef;
 
 /// The most states or variants of one type: only a damaged file has more.
-const MOST_CHILDREN: usize = 1 << 12;
+pub(super) const MOST_CHILDREN: usize = 1 << 12;
 
 /// How far a walk may read from a node on: [`walk`](super::walk::walk) says why.
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +139,7 @@ pub(super) fn resolve_variant(
 
 impl StepKind {
     fn find(&mut self, layouts: &Layouts, mut id: TypeId, mut start: u64) -> Step {
-        let mut drops_last = false;
+        let (mut drops_last, mut source) = (false, None);
         // Each turn goes into a field, and no type contains itself.
         for _ in 0..MOST_DEPTH {
             let Some(future) = layouts.future_type(id) else {
@@ -173,7 +174,7 @@ impl StepKind {
                     return Step::Object { data, vtable, children: StaticRef::none() };
                 }
                 Shape::Enum { discriminant: Some(it), variants } => {
-                    return variant(id, start, *it, variants, None);
+                    return variant(id, start, *it, variants, source.map(Asked::Source));
                 }
                 Shape::Enum { discriminant: None, variants } => {
                     variants.first().map_or(&[][..], |it| &it.fields)
@@ -201,12 +202,16 @@ impl StepKind {
             if fields.is_empty() && several {
                 return Step::End(disabled.leaves(&future.name));
             }
+            source = Source::of(future, id, start);
             match only(layouts, future, &fields, start, drops_last, self.reach) {
                 Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
                 Err(stop) => return Step::End(disabled.note(&future.name, stop)),
             }
             if disabled.enabled(&future.name).nth(1).is_some() || known::polls(future) > 1 {
                 self.beside = Some(disabled.tuple(&future.name));
+            }
+            if known::has_more_than(layouts, future, fields.len()) {
+                self.beside = Some(written(&future.name));
             }
             drops_last = known::drops_last(future);
         }
@@ -417,30 +422,10 @@ fn state(layouts: &Layouts, index: usize, start: u64) -> Step {
     }
 }
 
-/// `joined`: the enum at `start` is one of these.
-pub(super) fn variant(
-    enumeration: TypeId,
-    start: u64,
-    it: Discriminant,
-    variants: &[Variant],
-    joined: Option<Joined>,
-) -> Step {
-    let mut values: Vec<_> = variants.iter().map(|it| it.value).collect();
-    order::by_key(&mut values, Option::is_none);
-    match (offset(start, it.offset), size(it)) {
-        (Some(offset), Some(size)) if values.len() <= MOST_CHILDREN => {
-            let children = values.iter().map(|value| (*value, StaticRef::none())).collect();
-            let joined = joined.map(Box::new);
-            Step::Variant { offset, size, start, enumeration, joined, children }
-        }
-        _ => Step::End(WalkEnd::NotUnderstood),
-    }
-}
-
-fn offset(start: u64, offset: u64) -> Option<usize> {
+pub(super) fn offset(start: u64, offset: u64) -> Option<usize> {
     usize::try_from(start.checked_add(offset)?).ok()
 }
 
-fn size(it: Discriminant) -> Option<u8> {
+pub(super) fn size(it: Discriminant) -> Option<u8> {
     u8::try_from(it.size).ok().filter(|size| matches!(size, 1 | 2 | 4 | 8))
 }

@@ -19,9 +19,9 @@ use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 #[cfg(feature = "layout")]
 use super::walk::{self, Start};
 use super::{
+    asked::Asked,
     givers,
     grow::{Draft, add, behind, find_or_make_root, make},
-    joined::Joined,
     layouts::{self, locals_of, place_of, written},
     resolve::{Reach, StepKind, resolve, resolve_enabled, resolve_select, resolve_variant},
     seen::Seen,
@@ -154,8 +154,8 @@ pub(crate) enum Step {
         size: u8,
         start: u64,
         enumeration: TypeId,
-        /// The enum is one of these, and it is asked whether it is over.
-        joined: Option<Box<Joined>>,
+        /// What the enum is a part of, if its variant says more than what is in it.
+        asked: Option<Box<Asked>>,
         /// The children, by the discriminant's value. The one without a value is last and stands
         /// for all other values.
         children: Box<[(Option<u64>, StaticRef<Node>)]>,
@@ -271,7 +271,7 @@ impl Node {
     #[cold]
     #[inline(never)]
     pub(crate) fn add_variant(&'static self, value: Option<u64>) -> Option<&'static Self> {
-        let Step::Variant { start, enumeration, joined, children, .. } = &self.step else {
+        let Step::Variant { start, enumeration, asked, children, .. } = &self.step else {
             return None;
         };
         let (_, place) = children.iter().find(|it| it.0 == value)?;
@@ -280,8 +280,8 @@ impl Node {
         let Shape::Enum { variants, .. } = &future.shape else { return None };
         let variant = variants.iter().find(|it| it.value == value)?;
         let check = value.and_then(|value| PathCheck::value(&self.step, value));
-        add(place, Draft { check, ..self.child() }, || match joined {
-            Some(joined) => joined.resolve(layouts, &variant.name, self.reach),
+        add(place, Draft { check, ..self.child() }, || match asked {
+            Some(asked) => asked.resolve(layouts, future, variant, *start, self.reach),
             None => resolve_variant(layouts, future, variant, *start, self.reach),
         })
     }

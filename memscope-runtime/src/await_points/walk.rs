@@ -41,14 +41,15 @@ impl Start {
 /// - **What a function awaits.** The compiler made the place and no code can name it. In a state
 ///   that waits it is initialised, and the function polls it first when it goes on. Arguments,
 ///   captures and variables are not read: a function's own code may have moved or lent them.
-/// - **What a `Box`, a `&mut` or a `Pin` points to**, itself or as a `dyn Future`, but only if a
-///   function awaits that pointer or a known wrapper polls it: these poll nothing else. A vtable's
-///   type is believed as [`root`](super::tree) types are, and says what is there.
-/// - **The field that a known wrapper polls.** `await_points/known.rs` lists the wrappers by whole
-///   paths, with what is required of them. The closures of `tokio::select!` and `tokio::join!` are
-///   among them, recognised by types that only these macros make. That of `select!` has besides its
-///   futures a `&mut` to the mask of its branches, which it reads first. Other closures are written
-///   by hand.
+/// - **What a `Box`, a `&mut` or a `Pin` points to**, itself or as a `dyn Future` or a
+///   `dyn Stream`, but only if a function awaits that pointer or a known wrapper polls it: these
+///   poll nothing else. A vtable's type is believed as [`root`](super::tree) types are, and says
+///   what is there.
+/// - **The field that a known wrapper polls.** `await_points/pollers.rs` lists the wrappers by
+///   whole paths, with what is required of them. The closures of `tokio::select!` and
+///   `tokio::join!` are among them, recognised by types that only these macros make. That of
+///   `select!` has besides its futures a `&mut` to the mask of its branches, which it reads first.
+///   Other closures are written by hand.
 /// - **What a type written by hand has inline**, if it is plain besides its futures. It has
 ///   numbers, functions and text, and so nothing by which another thread could say that a lent part
 ///   is back. Nor is any of it a type that may be a future itself, which it may wait for instead.

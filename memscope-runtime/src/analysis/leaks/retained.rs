@@ -194,19 +194,21 @@ fn leak(
 ) -> Leak {
     let place = place_of(site);
     let all = retained_bytes(site);
-    let mut text = format!(
-        "{} still hold bytes, {} of them one after another, {why}.",
+    // A cache that is full does not look lost, and has nothing to do with what becomes more.
+    let late = come_late(all, points, options);
+    let came = late.map_or_else(String::new, |late| {
+        let (all, came) = (HumanBytes(all), HumanBytes(late.rise()));
+        format!(" Of {all}, {came} came in the last {}.", age(late.span_ns()))
+    });
+    let text = format!(
+        "{} still hold bytes, {} of them one after another, {why}.{came}",
         several_ended(site.retained_tasks, site.ended()),
         count(site.retained_waves),
     );
-    // A cache that is full does not look lost, and has nothing to do with what becomes more.
-    let late = come_late(all, points, options);
     let (bytes, age_ns, suspect) = match late {
         Some(late) => {
-            let (bytes, span) = (late.rise(), late.span_ns());
-            let (all, bytes_text) = (HumanBytes(all), HumanBytes(bytes));
-            text.push_str(&format!(" Of {all}, {bytes_text} came in the last {}.", age(span)));
-            (bytes, Some(span), Suspect::part(all.0, bytes, late.first().at_ns))
+            let bytes = late.rise();
+            (bytes, Some(late.span_ns()), Suspect::part(all, bytes, late.first().at_ns))
         }
         None => (all, site.oldest_retained_ns, Suspect::all(all)),
     };
@@ -238,4 +240,78 @@ fn usual(site: &SiteProfile) -> &'static str {
 
 fn several_ended(part: u64, ended: u64) -> String {
     format!("{} ended {}", out_of(part, ended), if ended == 1 { "task" } else { "tasks" })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::analysis::{
+        fixture::{site, snapshot, trend},
+        leaks::{LeakKind, Leaks},
+    };
+
+    /// The findings of a site with this course in KiB, one sample a minute. `left`: tasks
+    /// that left something, in each eighth of those that are counted there.
+    fn leaks(kib: &[u64], left: [u64; 8], changes: &Value) -> Leaks {
+        let live = kib.last().map_or(0, |kib| kib << 10);
+        let tasks: u64 = left.iter().sum();
+        let mut row = site(
+            "get",
+            &json!({
+                "spawned": 1_920, "completed": 1_920, "live_bytes": live, "retained_bytes": live,
+                "ended_allocated_bytes": live, "retained_tasks": tasks, "retained_waves": tasks,
+                "retained_by_eighth": left, "oldest_retained_ns": 540_000_000_000_u64,
+            }),
+        );
+        for (field, change) in changes.as_object().into_iter().flatten() {
+            row[field] = change.clone();
+        }
+        let points: Vec<(u64, u64)> = kib.iter().map(|kib| (kib << 10, kib << 10)).collect();
+        let trends = [trend(None, "get", &points)];
+        snapshot(&json!({ "sites": [row], "trends": trends })).leaks()
+    }
+
+    fn is_found(leaks: &Leaks) -> bool {
+        leaks.iter().any(|leak| leak.kind == LeakKind::Retained)
+    }
+
+    #[test]
+    fn a_cache_of_unannotated_tasks_that_is_nearly_full_is_none() {
+        let filling = [100, 400, 700, 900, 1_000, 1_060, 1_100, 1_130, 1_150, 1_160, 1_165, 1_166];
+        let even = [240; 8];
+        let plain = |tasks: u64| json!({ "is_annotated": false, "retained_tasks": tasks });
+        assert!(!is_found(&leaks(&filling, even, &plain(300))));
+        assert!(is_found(&leaks(&filling, even, &json!({}))), "all of its tasks are counted");
+        assert!(is_found(&leaks(&filling, even, &plain(1_920))), "all of them left something");
+        let rising: Vec<u64> = (1..=12).map(|step| 100 * step).collect();
+        assert!(is_found(&leaks(&rising, even, &plain(300))));
+    }
+
+    #[test]
+    fn what_was_held_before_and_given_back_comes_again() {
+        let late = [0, 0, 0, 0, 40, 60, 80, 90];
+        let results = [60, 120, 180, 240, 300, 60, 120, 180, 240, 300, 300];
+        assert!(
+            !is_found(&leaks(&results, late, &json!({}))),
+            "collected, and dropped now and then"
+        );
+        let nights = [300, 150, 0, 100, 200, 300, 150, 0, 100, 200, 300, 310];
+        assert!(!is_found(&leaks(&nights, late, &json!({}))), "sessions of the day");
+        let rising = [60, 60, 60, 60, 60, 90, 150, 210, 270, 330, 390, 450];
+        assert!(is_found(&leaks(&rising, late, &json!({}))), "a leak that has begun late");
+    }
+
+    #[test]
+    fn beside_what_was_there_early_the_leak_has_its_own_bytes_and_rate() {
+        let course: Vec<u64> = (0..16).map(|step| 3_600 + 60 * step).collect();
+        let found = leaks(&course, [240; 8], &json!({}));
+        let leak = found.iter().find(|leak| leak.kind == LeakKind::Retained);
+        let leak = leak.unwrap_or_else(|| panic!("{found}"));
+        assert_eq!(leak.bytes, 420 << 10, "{leak}");
+        assert!(leak.evidence.contains("Of 4.4 MiB, 420.0 KiB came in the last "), "{leak}");
+        let steady: Vec<u64> = (1..=16).map(|step| 280 * step).collect();
+        let found = leaks(&steady, [240; 8], &json!({}));
+        assert!(found.iter().any(|leak| leak.bytes == 4_480 << 10), "{found}");
+    }
 }

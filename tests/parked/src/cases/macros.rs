@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, StreamExt, future, stream};
+use async_stream::{stream, try_stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, future, stream};
 
 use crate::park::{leaf, parks, tracked, turn};
 
@@ -17,6 +18,60 @@ pub(super) fn spawn() {
     handlers();
     joins();
     of_futures();
+    in_streams();
+}
+
+/// The stream's macro makes the block that the other macro stands in.
+fn in_streams() {
+    parks("join! of futures in a stream!", async {
+        let mut all = pin!(stream! {
+            yield 1;
+            futures::join!( //~ 2
+                async { leaf::<()>().await }, //~ 3a leaf
+                async { leaf::<()>().await }, //~ 3b leaf
+            );
+            yield 2;
+        });
+        all.next().await;
+        all.next().await; //~ 1
+    });
+    parks("select! with one branch in a try_stream!", async {
+        let mut all = pin!(try_stream! {
+            tokio::select! { //~ 2
+                () = async { leaf().await } => {} //~ 3 leaf
+            }
+            yield Err::<u8, ()>(())?;
+        });
+        let it: Result<Option<u8>, ()> = all.try_next().await; //~ 1
+        it
+    });
+    parks("try_join! in a stream! of a function", async {
+        fn of() -> impl futures::Stream<Item = u8> {
+            stream! {
+                let _ = tokio::try_join!( //~ 2
+                    async { leaf::<Result<(), ()>>().await }, //~ 3a leaf
+                    async { leaf::<Result<(), ()>>().await }, //~ 3b leaf
+                );
+                yield 1;
+            }
+        }
+        pin!(of()).next().await; //~ 1
+    });
+    parks("join! of ten, of which eight are over", async {
+        tokio::join!(
+            //~ 1
+            turn(),
+            async { leaf::<()>().await }, //~ 2a leaf
+            turn(),
+            turn(),
+            turn(),
+            turn(),
+            turn(),
+            turn(),
+            turn(),
+            async { leaf::<()>().await }, //~ 2b leaf
+        )
+    });
 }
 
 fn of_tokio() {

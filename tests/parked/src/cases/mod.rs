@@ -11,8 +11,10 @@ mod grpc;
 mod http;
 mod io_and_process;
 mod macros;
+mod same_names;
 mod services;
 mod sinks_and_channels;
+mod sources;
 mod tokio_sync;
 mod tokio_util;
 mod wrappers;
@@ -40,8 +42,10 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = families![
     http,
     io_and_process,
     macros,
+    same_names,
     services,
     sinks_and_channels,
+    sources,
     tokio_sync,
     tokio_util,
     wrappers,
@@ -67,6 +71,8 @@ pub(crate) async fn spawn() {
     by_hand::spawn();
     control_flow::spawn();
     services::spawn();
+    same_names::spawn();
+    sources::spawn();
     database::spawn();
     http::spawn().await;
     grpc::spawn().await;
