@@ -59,6 +59,7 @@ impl MemorySnapshot {
                 )),
                 unclear: &retained.unclear,
                 at_rest: &retained.at_rest,
+                levelling_off: &retained.levelling_off,
                 unknown: retained.unknown,
                 untimed: stuck.untimed,
                 without_compare: stuck.without_compare,

@@ -31,6 +31,8 @@ pub(super) struct Retained {
     pub(super) unclear: Vec<Place>,
     /// Sites at rest: what they left behind is still there, but their tasks did nothing for long.
     pub(super) at_rest: Vec<Place>,
+    /// Unannotated sites of which ever less is left behind.
+    pub(super) levelling_off: Vec<Place>,
     /// How many sites there are for which it is not known which tasks hold the bytes.
     pub(super) unknown: u64,
 }
@@ -52,6 +54,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Retained
             Verdict::Leak(why) => found.leaks.push(leak(site, &why, points, &evidence, options)),
             Verdict::NeedsSamples => found.unclear.push(place_of(site)),
             Verdict::AtRest => found.at_rest.push(place_of(site)),
+            Verdict::LevelsOff => found.levelling_off.push(place_of(site)),
             Verdict::Unknown => found.unknown += 1,
         }
     }
@@ -69,6 +72,7 @@ enum Verdict {
     Leak(String),
     NeedsSamples,
     AtRest,
+    LevelsOff,
     Unknown,
 }
 
@@ -97,7 +101,7 @@ fn judge(
         (Shape::Ceased, _) => Verdict::Fine,
         (Shape::Even, Some(trend)) if has_stopped(site, trend) => Verdict::Fine,
         (Shape::Even, Some(trend)) if is_at_rest(trend, options) => Verdict::AtRest,
-        (Shape::Even, _) if levels_off(site, points, options) => Verdict::AtRest,
+        (Shape::Even, _) if levels_off(site, points, options) => Verdict::LevelsOff,
         (Shape::Even, _) => Verdict::Leak("as many of the first as of the last".to_owned()),
         (Shape::Unclear, Some(trend)) if trend.points.len() >= options.least_samples => {
             if goes_on(site, trend, options) && !comes_back(site, points) {
@@ -281,7 +285,8 @@ mod tests {
         let filling = [100, 400, 700, 900, 1_000, 1_060, 1_100, 1_130, 1_150, 1_160, 1_165, 1_166];
         let even = [240; 8];
         let plain = |tasks: u64| json!({ "is_annotated": false, "retained_tasks": tasks });
-        assert!(!is_found(&leaks(&filling, even, &plain(300))));
+        let found = leaks(&filling, even, &plain(300));
+        assert!(!is_found(&found) && found.to_string().contains("ever less: a cache"), "{found}");
         assert!(is_found(&leaks(&filling, even, &json!({}))), "all of its tasks are counted");
         assert!(is_found(&leaks(&filling, even, &plain(1_920))), "all of them left something");
         let rising: Vec<u64> = (1..=12).map(|step| 100 * step).collect();

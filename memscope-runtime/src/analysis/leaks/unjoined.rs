@@ -76,11 +76,15 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Unjoined
         let grows = |points: &&[TrendPoint]| {
             Growth::of(points, options).filter(|growth| growth.course.rise() >= least)
         };
-        let Some(growth) = series.iter().find_map(grows) else { continue };
+        let mut grown = series.iter().enumerate();
+        let found_in = grown.find_map(|(at, points)| Some((at, grows(points)?)));
+        let Some((at, growth)) = found_in else { continue };
         if kept.cell_bytes != 0 {
             found.is_spawned_outside |= matches!(spawner, Spawner::Outside);
         }
-        let leak = leak(site, &kept, &spawner, &growth, &evidence);
+        // Where the outputs are less than the cells, what has risen elsewhere is the cells.
+        let is_of_cells = at != 0 && kept.bytes < kept.cell_bytes;
+        let leak = leak(site, &kept, is_of_cells, &spawner, &growth, &evidence);
         let has_little_else = |(task, _): &(TaskId, Place)| {
             let blocks = snapshot.task(*task).map_or(0, |task| task.live_blocks);
             let count = if leak.count == 0 { site.ended() } else { leak.count };
@@ -191,6 +195,7 @@ pub(super) fn untracked(snapshot: &MemorySnapshot) -> Vec<TrendPoint> {
 fn leak(
     site: &SiteProfile,
     kept: &Kept,
+    is_of_cells: bool,
     spawner: &Spawner,
     growth: &Growth,
     evidence: &Evidence<'_>,
@@ -219,21 +224,23 @@ fn leak(
     let spawned_at = |place: Option<&Place>| {
         evidence.spawned_at(place).map_or_else(String::new, |code| format!(" at {code}"))
     };
-    let cells = HumanBytes(kept.cell_bytes);
+    let bytes = if is_of_cells { growth.course.rise().max(kept.bytes) } else { kept.bytes };
+    let cells = if is_of_cells {
+        " Most of that is their cells, which".to_owned()
+    } else {
+        format!(" Their cells, ≈ {} more,", HumanBytes(kept.cell_bytes))
+    };
     let cells = match spawner {
         _ if kept.cell_bytes == 0 => String::new(),
         Spawner::Task((task, place)) => format!(
-            " Their cells, ≈ {cells} more, are in the bytes of `{}` (#{task}), which spawned them{}.",
+            "{cells} are in the bytes of `{}` (#{task}), which spawned them{}.",
             cell(&place.name, 36),
             spawned_at(Some(place))
         ),
-        Spawner::Outside => format!(
-            " Their cells, ≈ {cells} more, are outside of tasks, where they were spawned{}.",
-            spawned_at(None)
-        ),
-        Spawner::NotKnown => {
-            format!(" Their cells, ≈ {cells} more, are in the bytes of what spawned them.")
+        Spawner::Outside => {
+            format!("{cells} are outside of tasks, where they were spawned{}.", spawned_at(None))
         }
+        Spawner::NotKnown => format!("{cells} are in the bytes of what spawned them."),
     };
     let course = blank(&place, growth);
     let held = evidence.held(Some(&place.name), &Suspect::grown(kept.bytes, growth));
@@ -255,7 +262,7 @@ fn leak(
         fix: fix.to_owned(),
         ..course
     };
-    complete(leak, kept.bytes, growth, evidence, false)
+    complete(leak, bytes, growth, evidence, false)
 }
 
 #[cfg(test)]
@@ -335,6 +342,17 @@ mod tests {
         assert_eq!((leak.kind, leak.cause), (LeakKind::Unjoined, LeakCause::Unjoined));
         assert_eq!((leak.count, leak.bytes, &*leak.place.name), (2000, 2 << 20, "query"));
         assert!(leak.evidence.contains("in the bytes of `connection` (#1)"), "{leaks}");
+    }
+
+    #[test]
+    fn tasks_without_outputs_leave_what_their_cells_take() {
+        let changes = json!({ "live_bytes": 1_000, "retained_bytes": 1_000 });
+        let found = rising(8, (0, 1_000), 600 << 10, &changes).leaks();
+        let leak = found.iter().find(|leak| leak.kind == LeakKind::Unjoined);
+        let leak = leak.unwrap_or_else(|| panic!("{found}"));
+        assert_eq!(leak.bytes, 600 << 10, "{leak}");
+        let cells = "Most of that is their cells, which are in the bytes of `connection` (#1)";
+        assert!(leak.evidence.contains(cells), "{leak}");
     }
 
     #[test]

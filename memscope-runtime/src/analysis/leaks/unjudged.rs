@@ -53,6 +53,7 @@ pub(super) struct Found<'a> {
     pub(super) explained: u64,
     pub(super) unclear: &'a [Place],
     pub(super) at_rest: &'a [Place],
+    pub(super) levelling_off: &'a [Place],
     pub(super) unknown: u64,
     pub(super) untimed: u64,
     pub(super) without_compare: u64,
@@ -84,6 +85,14 @@ pub(super) fn find(
         let more = more(found.at_rest);
         let why = format!(
             "{}{more}: results of a batch that are kept, or a leak at rest; none of its tasks did anything in the last half of the snapshots",
+            at(first),
+        );
+        note(Some(LeakKind::Retained), why);
+    }
+    if let Some(first) = found.levelling_off.first() {
+        let more = more(found.levelling_off);
+        let why = format!(
+            "{}{more}: what its tasks leave behind becomes ever less: a cache that is nearly full, or a leak of which little came lately",
             at(first),
         );
         note(Some(LeakKind::Retained), why);
