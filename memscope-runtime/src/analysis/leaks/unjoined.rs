@@ -76,9 +76,8 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Unjoined
         let grows = |points: &&[TrendPoint]| {
             Growth::of(points, options).filter(|growth| growth.course.rise() >= least)
         };
-        let mut grown = series.iter().enumerate();
-        let found_in = grown.find_map(|(at, points)| Some((at, grows(points)?)));
-        let Some((at, growth)) = found_in else { continue };
+        let risen = series.iter().enumerate().find_map(|(at, points)| Some((at, grows(points)?)));
+        let Some((at, growth)) = risen else { continue };
         if kept.cell_bytes != 0 {
             found.is_spawned_outside |= matches!(spawner, Spawner::Outside);
         }
