@@ -13,7 +13,8 @@ cargo test -q --test lints
 # As the runtime's feature `symbols` takes it.
 cargo clippy -q -p memscope-layout --lib --no-default-features -- -D warnings
 for features in "" enabled tokio report-file enabled,tokio enabled,report-file \
-    enabled,global-allocator enabled,stream enabled,bytes enabled,symbols enabled,tracing \
+    enabled,report-file,symbols,tokio enabled,global-allocator enabled,stream enabled,bytes \
+    enabled,symbols enabled,tracing \
     enabled,layout enabled,server enabled,prometheus-client \
     enabled,opentelemetry tower enabled,tower enabled,axum enabled,tonic; do
     echo "== features: ${features:-none}"

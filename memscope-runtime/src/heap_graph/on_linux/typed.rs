@@ -40,11 +40,16 @@ impl<'a> Typed<'a> {
     }
 
     #[cfg(not(all(feature = "layout", feature = "tokio")))]
+    #[expect(clippy::unnecessary_wraps, reason = "with layouts there may be no room")]
     pub(super) fn find(_: &'a Types, _: &Blocks) -> Result<Self, NoRoom> {
         Ok(Self { none: std::marker::PhantomData })
     }
 
     /// Calls `each` with each range of addresses in a block whose words may be references.
+    #[cfg_attr(
+        not(all(feature = "layout", feature = "tokio")),
+        expect(clippy::unused_self, reason = "as with layouts")
+    )]
     #[inline]
     pub(super) fn each_range(
         &mut self,
