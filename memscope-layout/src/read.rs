@@ -326,24 +326,18 @@ fn machines<'d>(
     let mut places: HashMap<EntryRef, usize> = HashMap::new();
     let mut by_path: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
     let several = paths_of_several(types, found);
-    // A unit describes each machine once.
-    let mut described: HashSet<(usize, u32)> = HashSet::new();
     for &at in found {
         let Some(machine) = StateMachine::read(types, at) else { continue };
         let is_one_of_several = several.contains(&machine.path);
         // PERF: few paths are those of several machines.
         let awaited = |at| is_one_of_several.then(|| (types.name(at), lines_of_states(types, at)));
         let same = by_path.entry(Arc::clone(&machine.path)).or_default();
-        let is_known = |&it: &usize| {
-            !described.contains(&(it, at.unit)) && machines[it].is_same(&machine, awaited)
-        };
-        let known = same.iter().copied().find(is_known);
+        let known = same.iter().copied().find(|&it| machines[it].is_same(&machine, awaited));
         let index = known.unwrap_or_else(|| {
             same.push(machines.len());
             machines.push(machine);
             machines.len() - 1
         });
-        described.insert((index, at.unit));
         places.insert(at, index);
     }
     let mut order: Vec<usize> = (0..machines.len()).collect();
@@ -361,7 +355,8 @@ fn machines<'d>(
     (ranked.into_iter().map(|it| it.1).collect(), places)
 }
 
-/// Returns the paths that several machines have: a unit describes each of them.
+/// Returns the paths that several machines may have: a unit has several entries for one. After LTO
+/// these may be one machine.
 fn paths_of_several(types: &Types<'_, '_>, found: &[EntryRef]) -> HashSet<Arc<str>> {
     let (mut seen, mut several) = (HashSet::new(), HashSet::new());
     for &at in found {
