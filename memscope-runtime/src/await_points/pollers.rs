@@ -168,6 +168,7 @@ pub(super) const POLLERS: &[(&str, &[&str])] = &[
     // which is in a box of the connection's own. In HTTP/2 each stream is a task with its response,
     // and also asks whether the client has reset the stream.
     ("hyper::proto::h1::dispatch::Dispatcher", &["dispatch"]),
+    ("hyper::proto::h1::dispatch::Server", &["in_flight"]),
     ("hyper::proto::h2::server::H2Stream", &["state"]),
     ("hyper::proto::h2::server::H2StreamState", &["fut", "pipe"]),
     ("hyper::server::conn::http1::Connection", &["conn"]),
@@ -218,7 +219,7 @@ pub(super) struct Sourced {
     pub(super) path: &'static str,
     /// The future: an `Option`.
     pub(super) fields: &'static [&'static str],
-    /// The source. It may lead to no function; empty if it never does.
+    /// The source, which may lead to no function.
     pub(super) source: &'static str,
 }
 
@@ -267,8 +268,6 @@ pub(super) const SOURCED: &[Sourced] = &[
         &["pending_fut"],
         "stream",
     ),
-    // hyper 1: without a response in flight the connection waits for the next request.
-    sourced("hyper::proto::h1::dispatch::Server", &["in_flight"], ""),
 ];
 
 /// It drops its future when that is over.
