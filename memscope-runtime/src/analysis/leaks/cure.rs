@@ -20,6 +20,8 @@ pub(super) struct Case<'a> {
     pub(super) freed: Option<&'a Freed<'a>>,
     /// Whether the tasks that allocated them have ended.
     pub(super) has_ended: bool,
+    /// Whether no task allocated them.
+    pub(super) is_outside: bool,
 }
 
 impl Case<'_> {
@@ -83,6 +85,9 @@ impl Case<'_> {
             LeakCause::Queue => format!(
                 "bound the channel or queue ({into}), so that its senders wait, or make its consumer faster"
             ),
+            LeakCause::List if self.is_outside => {
+                format!("take out of {into} what is done with, or bound it")
+            }
             LeakCause::List if self.has_ended => {
                 format!("take out of {into} what a task has put there when it ends, or bound it")
             }
@@ -90,13 +95,16 @@ impl Case<'_> {
                 format!("bound {into}, or empty it as it goes: it lives as long as its task")
             }
             LeakCause::Buffer if self.has_ended => format!(
-                "copy what is kept (`Bytes::copy_from_slice`): a slice keeps the whole buffer that {} has made",
+                "copy what is kept (`Bytes::copy_from_slice`) if these are slices: a slice keeps the whole buffer that {} has made; if whole messages are kept, bound the collection that has them",
                 if self.by.is_empty() { "it is of" } else { self.by }
             ),
             LeakCause::Buffer => {
                 "bound these buffers in number and size; a `Bytes` slice that is kept keeps its whole buffer".to_owned()
             }
             _ => match (self.variable, self.sends, self.living) {
+                (Some(_), ..) if self.is_outside => {
+                    format!("remove from {into} what is done with, or bound it")
+                }
                 (Some(_), ..) if self.has_ended => {
                     format!(
                         "remove from {into} what a task has put there when it ends, or bound it"
@@ -150,9 +158,15 @@ mod tests {
         assert!(of(LeakCause::Queue, "Tx::find_block", None).contains("bound the channel"));
         let table = of(LeakCause::Map, "RawTable::reserve_rehash", None);
         assert!(table.starts_with("bound the `HashMap` or `HashSet` that grows there:"), "{table}");
-        assert!(of(LeakCause::Buffer, "", None).contains("copy what is kept"));
+        let buffer = of(LeakCause::Buffer, "", None);
+        assert!(buffer.contains("copy what is kept"), "{buffer}");
+        assert!(buffer.contains("if whole messages are kept, bound"), "{buffer}");
         assert!(of(LeakCause::Unknown, "", Some("session")).contains("remove from `session`"));
         assert_eq!(of(LeakCause::Unknown, "", None), "");
+        let list = Case { cause: LeakCause::List, has_ended: true, ..Case::default() };
+        let outside = Case { cause: LeakCause::List, is_outside: true, ..Case::default() };
+        assert!(list.cure().is_some_and(|cure| cure.contains("what a task has put there")));
+        assert!(outside.cure().is_some_and(|cure| cure.contains("what is done with")));
         let queue = Case { freed: Some(&freed), has_ended: true, ..Case::default() };
         assert!(queue.cure().is_some_and(|cure| cure.contains("make `worker` faster")));
         let gone = Freed { is_alive: false, ..freed };

@@ -107,7 +107,7 @@ impl Group<'_> {
             leak.evidence
         );
         let leak = Leak { evidence: text, ..leak };
-        let keeper = Keeper { has_ended: true, clue, ..Keeper::default() };
+        let keeper = Keeper { has_ended: true, is_outside: true, clue, ..Keeper::default() };
         let leak = keeper.tell(leak, || {
             "bound what is added to there, or take out what is done with".to_owned()
         });

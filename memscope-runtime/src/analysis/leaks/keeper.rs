@@ -27,6 +27,8 @@ pub(super) struct Keeper<'a> {
     pub(super) living: Option<String>,
     /// Whether the tasks that allocated them have ended.
     pub(super) has_ended: bool,
+    /// Whether no task allocated them.
+    pub(super) is_outside: bool,
 }
 
 impl<'a> Keeper<'a> {
@@ -95,6 +97,7 @@ impl<'a> Keeper<'a> {
             living: self.living.as_deref(),
             freed: self.freed.as_ref(),
             has_ended: self.has_ended,
+            is_outside: self.is_outside,
         };
         let fix = known.cure().unwrap_or_else(usual);
         let mut evidence = leak.evidence;

@@ -46,6 +46,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Vec<Grow
         let keeper = Keeper {
             clue: clue.unwrap_or_default(),
             has_ended: true,
+            is_outside: true,
             held: evidence.held(None, &of),
             ..Keeper::default()
         };

@@ -70,6 +70,7 @@ fn of_sum(
     }
     let keeper = Keeper {
         has_ended: clue.cause != LeakCause::Buffer,
+        is_outside: true,
         held: evidence.held(None, &of),
         clue,
         ..Keeper::default()
