@@ -199,7 +199,7 @@ impl Layouts {
                     };
                     open.push((*to, held));
                 }
-                Some(Shape::TraitObject { .. } | Shape::Leaf) | None => {}
+                Some(Shape::TraitObject { .. } | Shape::List { .. } | Shape::Leaf) | None => {}
             }
         }
         children

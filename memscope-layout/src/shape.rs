@@ -104,9 +104,46 @@ pub enum Shape {
         /// The kind of pointer.
         kind: PointerKind,
     },
+    /// Futures of one type that stand elsewhere, as those of `FuturesUnordered` do. How many there
+    /// are is known while the program runs.
+    List {
+        /// The type of each of them.
+        element: TypeId,
+        /// Where they are.
+        places: ListPlaces,
+    },
     /// No known future. The type waits by itself, for a timer or a socket, or contains data that
     /// debug information does not describe.
     Leaf,
+}
+
+/// Where the futures of a list are. Offsets are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ListPlaces {
+    /// One after the other, as in a `Vec`.
+    Row {
+        /// The offset of the address of the first one, in the type that has the list.
+        data_offset: u64,
+        /// The offset of their number there.
+        length_offset: u64,
+        /// From one to the next.
+        stride: u64,
+        /// The offset of the future in each.
+        value_offset: u64,
+    },
+    /// Each in a node of its own, which has the address of the next one. The last one has 0.
+    Nodes {
+        /// The offset of the address of the first node, in the type that has the list.
+        first_offset: u64,
+        /// The offset of the address of the next one, in a node.
+        next_offset: u64,
+        /// The offset in the first node of the number of nodes.
+        length_offset: u64,
+        /// The offset of the future in a node.
+        value_offset: u64,
+    },
 }
 
 /// A field that leads to a future.

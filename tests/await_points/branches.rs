@@ -97,6 +97,28 @@ fn branches_have_branches_and_go_on_behind_boxes() {
 }
 
 #[test]
+fn futures_of_a_list_are_counted_where_they_wait_and_those_that_are_over_are_not() {
+    let of = |at: u8| async move {
+        match at {
+            0 => {}
+            1..40 => leaf().await,
+            _ => second().await,
+        }
+    };
+    // Up to thirty are in a boxed slice, more in a `FuturesOrdered`.
+    for last in [30, 66] {
+        let point = point(async move {
+            future::join_all((25..last).chain([0, 40]).map(of)).await;
+        });
+        let counts: u64 = point.branches.iter().map(|it| it.futures).sum();
+        assert_eq!(counts, u64::from(last) - 25 + 1, "{point:#?}");
+        let places = point.branches.iter().map(|it| it.frames.last().map(|it| it.line));
+        assert_eq!(places.collect::<Vec<_>>(), [Some(LEAF); 2], "{point:#?}");
+        assert!(point.stops.starts_with("waits for the futures in futures_util::"), "{point:#?}");
+    }
+}
+
+#[test]
 fn a_branch_that_is_disabled_has_no_lines() {
     let here = line!() + 2;
     let point_of_one = point(async {

@@ -17,6 +17,9 @@ use memscope_rs::async_memory::AwaitPoint;
 
 use super::{LEAF, leaf, lines, waits, wrappers::with_timers};
 
+/// The line of `source`.
+const SOURCE: u32 = line!() + 3;
+
 /// A stream that gives one item, and waits at its next.
 fn source() -> impl stream::Stream<Item = u32> {
     async_stream::stream! {
@@ -71,16 +74,24 @@ fn a_stream_that_has_given_its_item_is_not_what_a_combinator_waits_for() {
         let _ = pin!(source().zip(stream::pending::<u8>())).next().await;
     });
     ends_at(line, &point, "futures_util::stream::stream::zip::Zip<");
+}
 
-    let line = line!() + 1;
-    let point = waits(async { source().for_each_concurrent(2, |_| pending()).await });
-    ends_at(line, &point, "futures_util::stream::stream::for_each_concurrent::ForEach");
+#[test]
+fn a_source_is_waited_for_as_long_as_the_list_that_it_fills_has_room() {
+    /// The line at which the source waits for its second item.
+    const SECOND: u32 = SOURCE + 3;
 
-    let line = line!() + 2;
-    let point = waits(async {
-        let _ = pin!(source().map(|_| pending::<u8>()).buffered(2)).next().await;
-    });
-    ends_at(line, &point, "futures_util::stream::stream::buffered::Buffered<");
+    for (room, expected) in [(1, &[][..]), (2, &[SECOND, LEAF][..])] {
+        let line = line!() + 1;
+        let each = waits(async move { source().for_each_concurrent(room, |_| pending()).await });
+        let buffered = waits(async move {
+            let _ = pin!(source().map(|_| pending::<u8>()).buffered(room)).next().await;
+        });
+        for (line, point) in [(line, &each), (line + 2, &buffered)] {
+            assert_eq!(lines(point), [&[line], expected].concat(), "{point:#?}");
+            assert!(point.stops.contains(" of several in futures_util::stream::"), "{point:#?}");
+        }
+    }
 }
 
 /// A future without a state machine, which only numbers tell.

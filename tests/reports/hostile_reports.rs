@@ -61,6 +61,7 @@ fn await_point() -> AwaitPoint {
             frames: vec![frame],
             stops: "waits for Sleep".to_owned(),
             branches: Vec::new(),
+            futures: 2,
         }],
         tasks: 2,
         measured: true,

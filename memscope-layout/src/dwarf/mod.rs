@@ -4,6 +4,7 @@ mod units;
 mod scan;
 mod types;
 mod variants;
+mod lists;
 mod poll_functions;
 mod shapes;
 mod state_machine;

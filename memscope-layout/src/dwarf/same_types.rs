@@ -46,7 +46,8 @@ fn parts(first: &Shape, second: &Shape, left: &mut Vec<(TypeId, TypeId)>) -> boo
                         && fields(&first.fields, &second.fields)
                 })
         }
-        (Shape::Pointer { to: first, .. }, Shape::Pointer { to: second, .. }) => {
+        (Shape::Pointer { to: first, .. }, Shape::Pointer { to: second, .. })
+        | (Shape::List { element: first, .. }, Shape::List { element: second, .. }) => {
             left.push((*first, *second));
             true
         }

@@ -10,6 +10,7 @@ use super::{
     variants::{MemberEntry, is_function},
 };
 use crate::{
+    coroutine::Discriminant,
     shape::{Field, FutureType, PointerKind, Select, SelectMask, Shape, Variant},
     type_id::TypeId,
 };
@@ -93,17 +94,31 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         let (name, size) = (self.types.name(at), self.types.size(at));
         let select = self.selects.get(&name).copied();
         let queue_offset = self.queue_offset(at, &name);
+        // A list is no plain data. Its futures have told other threads where they are.
+        let is_plain_besides = besides >= Contents::Plain && !self.has_list(&shape);
         self.all.push(FutureType {
             name,
             size,
             shape,
-            is_plain_besides: besides >= Contents::Plain,
+            is_plain_besides,
             is_data_besides: besides == Contents::Data,
             select,
             select_mask: if select == Some(Select::OfTokio) { self.select_mask(at) } else { None },
             queue_offset,
         });
         Some(id)
+    }
+
+    fn has_list(&self, shape: &Shape) -> bool {
+        let is_list = |it: &Field| {
+            let to = self.all.get(it.future_type.0 as usize);
+            to.is_some_and(|it| matches!(it.shape, Shape::List { .. }))
+        };
+        match shape {
+            Shape::Struct(fields) => fields.iter().any(is_list),
+            Shape::Enum { variants, .. } => variants.iter().any(|it| it.fields.iter().any(is_list)),
+            _ => false,
+        }
     }
 
     /// Where a future that waits in a queue has the address of it.
@@ -162,6 +177,9 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
                 if let Some(kind) = trait_object(&name) {
                     return Some((self.trait_object(at, kind)?, Contents::Other));
                 }
+                if let Some(list) = self.list(at, &name, depth) {
+                    return Some((list, Contents::Other));
+                }
                 if let Some(part) = self.types.variants(at) {
                     let (mut leads, mut besides) = (false, Contents::Data);
                     let mut variants = Vec::with_capacity(part.variants.len());
@@ -177,7 +195,8 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
                 }
                 let members = self.types.members(at);
                 let fields = self.fields(&members, is_certain(&name), depth);
-                (!fields.is_empty()).then(|| (Shape::Struct(fields), self.besides(&members)))
+                let is_done = done(&name, &members);
+                (!fields.is_empty()).then(|| (of_fields(fields, is_done), self.besides(&members)))
             }
             _ => None,
         }
@@ -258,11 +277,37 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         }
     }
 
+    /// The list of futures that this type has.
+    fn list(&mut self, at: EntryRef, name: &str, depth: u32) -> Option<Shape> {
+        let list = self.types.list(at, name)?;
+        let element = self.visit(list.element, depth + 1)?;
+        Some(Shape::List { element, places: list.places })
+    }
+
     fn trait_object(&self, at: EntryRef, kind: PointerKind) -> Option<Shape> {
         let members = self.types.members(at);
         let offset = |name| members.iter().find(|it| it.name == name).map(|it| it.offset);
         let (data_offset, vtable_offset) = (offset("pointer")?, offset("vtable")?);
         Some(Shape::TraitObject { data_offset, vtable_offset, kind })
+    }
+}
+
+/// Returns the offset of the flag that says that a stream is polled no more.
+fn done(name: &str, members: &[MemberEntry<'_>]) -> Option<u64> {
+    // futures-util 0.3.
+    let has_flag = name.starts_with("futures_util::stream::stream::fuse::Fuse<");
+    let flag = members.iter().find(|it| it.name == "done" && it.size == Some(1));
+    flag.filter(|_| has_flag).map(|it| it.offset)
+}
+
+/// Returns the shape of a type with these fields. With such a flag it is as an enum is.
+fn of_fields(fields: Vec<Field>, is_done: Option<u64>) -> Shape {
+    let Some(offset) = is_done else { return Shape::Struct(fields) };
+    let variant =
+        |name: &str, value, fields| Variant { name: name.into(), value: Some(value), fields };
+    Shape::Enum {
+        discriminant: Some(Discriminant { offset, size: 1 }),
+        variants: vec![variant("Open", 0, fields), variant("Done", 1, Vec::new())],
     }
 }
 

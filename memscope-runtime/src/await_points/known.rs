@@ -1,8 +1,13 @@
 //! The types that a walk may enter, and the fields to which it may go on. `pollers` lists them.
 
+use std::slice;
+
 use memscope_layout::{Field, FutureType, Layouts, Select, Shape, TypeId};
 
-use super::pollers::{FUSE, INSTRUMENTED, POLLERS, SOURCED, Sourced};
+use super::{
+    pollers::{FUSE, FUSED_STREAM, INSTRUMENTED, POLLERS, SOURCED, Sourced},
+    tuple,
+};
 
 /// The fields of a type to which a walk may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +73,9 @@ pub(super) fn rule(layouts: &Layouts, future: &FutureType) -> Rule {
     if let Some(Sourced { fields, .. }) = sourced(future) {
         return Rule::Polls(fields);
     }
+    if let Some(known) = SOURCED.iter().find(|it| it.path == path && it.is_ready(&future.name)) {
+        return Rule::Polls(slice::from_ref(&known.source));
+    }
     closure(layouts, future).unwrap_or(Rule::ByHand)
 }
 
@@ -129,10 +137,11 @@ pub(super) fn has_more_than(layouts: &Layouts, future: &FutureType, count: usize
     is_of_futures(layouts, future) && future.size.is_some_and(|size| size > all)
 }
 
-/// Whether a listed type has in this variant what its future has returned. That may be a future,
-/// too, but the type does not poll it. The field has the name of the one that it polls.
+/// Whether a listed type is over in this variant. One of a join has there what its future has
+/// returned. That may be a future, too, but the type does not poll it. The field has the name of
+/// the one that it polls.
 pub(super) fn is_output(future: &FutureType, variant: &str) -> bool {
-    may_be_over(future) && variant == "Done"
+    (may_be_over(future) || path(future) == FUSED_STREAM) && variant == "Done"
 }
 
 /// Whether what the type holds is all of a single field.
@@ -146,11 +155,57 @@ const MAYBE_DONE: [&str; 2] = [
     "futures_util::future::try_maybe_done::TryMaybeDone",
 ];
 
-/// How many fields the type polls at each poll. Debug information may have layouts of some only.
+/// How many fields the type polls at each poll and may wait for. Debug information may have layouts
+/// of some only.
 pub(super) fn polls(future: &FutureType) -> usize {
     let rule = POLLERS.iter().find(|it| it.0 == path(future));
     let is_struct = matches!(future.shape, Shape::Struct(_));
-    rule.filter(|_| is_struct).map_or(0, |it| it.1.len())
+    let Some((_, fields)) = rule.filter(|_| is_struct) else { return 0 };
+    // The first argument of these types is the stream.
+    let source = future.name.split_once('<').filter(|_| fields.first() == Some(&"stream"));
+    fields.len().saturating_sub(source.is_some_and(|it| !may_wait(it.1)).into())
+}
+
+impl Sourced {
+    /// Whether what a type of this name makes of an item never waits.
+    fn is_ready(&self, name: &str) -> bool {
+        let arguments = name.split_once('<').and_then(|it| it.1.strip_suffix('>'));
+        let arguments = arguments.map(tuple::arguments).unwrap_or_default();
+        arguments.get(self.argument).is_some_and(|it| !may_wait(it))
+    }
+}
+
+/// Streams that always have an item or are over, and futures that have their output.
+const READY: [&str; 5] = [
+    "core::future::ready::Ready",
+    "futures_util::future::ready::Ready",
+    "futures_util::stream::iter::Iter",
+    "futures_util::stream::repeat::Repeat",
+    "futures_util::stream::repeat_with::RepeatWith",
+];
+
+/// Streams that wait for nothing but another stream, which is their first argument.
+const OF_A_STREAM: [&str; 9] = [
+    "futures_util::stream::stream::enumerate::Enumerate",
+    "futures_util::stream::stream::fuse::Fuse",
+    "futures_util::stream::stream::Inspect",
+    "futures_util::stream::stream::map::Map",
+    "futures_util::stream::stream::skip::Skip",
+    "futures_util::stream::stream::take::Take",
+    "futures_util::stream::try_stream::into_stream::IntoStream",
+    "futures_util::stream::try_stream::MapErr",
+    "futures_util::stream::try_stream::MapOk",
+];
+
+/// Whether a stream or a future of this type may wait.
+pub(super) fn may_wait(mut name: &str) -> bool {
+    loop {
+        let (path, arguments) = name.split_once('<').unwrap_or((name, ""));
+        if !OF_A_STREAM.contains(&path) {
+            return !READY.contains(&path);
+        }
+        name = arguments;
+    }
 }
 
 /// The variant that a type of [`may_be_over`] is in as long as it is not over.
@@ -236,6 +291,34 @@ pub(crate) fn own_wrappers() -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_of_what_is_at_hand_never_waits() {
+        const ITER: &str = "futures_util::stream::iter::Iter<core::ops::range::Range<u8>>";
+        let map = |of: &str| format!("futures_util::stream::stream::map::Map<{of}, app::F>");
+        for (name, expected) in [
+            (ITER.to_owned(), false),
+            (map(ITER), false),
+            (map(&map(ITER)), false),
+            (map("tokio_stream::wrappers::ReceiverStream<u8>"), true),
+            (format!("app::Map<{ITER}>"), true),
+            ("futures_util::stream::stream::map::Map".to_owned(), true),
+        ] {
+            assert_eq!(may_wait(&name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_ready_at_once_leaves_only_the_source_to_wait_for() {
+        let known = |end: &str| SOURCED.iter().find(|it| it.path.ends_with(end)).expect("listed");
+        let filter = |future: &str| format!("a::Filter<app::Source<u8, u8>, {future}, app::F>");
+        assert!(known("::Filter").is_ready(&filter("core::future::ready::Ready<bool>")));
+        assert!(!known("::Filter").is_ready(&filter("app::Wait")));
+        let chain = |first: &str| format!("a::Chain<{first}, futures_util::stream::iter::Iter<I>>");
+        assert!(known("::Chain").is_ready(&chain("futures_util::stream::iter::Iter<I>")));
+        assert!(!known("::Chain").is_ready(&chain("app::Source")));
+        assert!(!known("::Chain").is_ready("a::Chain<futures_util::stream::iter::Iter<I>…"));
+    }
 
     #[test]
     fn each_wrapper_is_listed_once_by_a_whole_path() {

@@ -3,8 +3,9 @@
 //! `layouts` reads the program's debug information. `walk` follows the memory of a pending future
 //! through the nodes of `tree`. `grow` makes a node when a walk first needs it, and `resolve`
 //! decides how the walk goes on there: `asked` into an enum, `joined` where some futures may be
-//! over, `tuple` where some are disabled. `known` says which types a walk may enter, by the
-//! wrappers that `pollers` lists, and `givers` which functions of streams have given an item.
+//! over, `listed` into those of a list, `tuple` where some are disabled. `known` says which types a
+//! walk may enter, by the wrappers that `pollers` lists, and `givers` which functions of streams
+//! have given an item.
 //!
 //! `still_walk` does the same in memory that stands still: that of a copy of the process, or what
 //! another program's dump of tasks has with it. `vacant` tells which bytes of a task have no value
@@ -28,6 +29,8 @@ pub(crate) mod image;
 mod asked;
 #[cfg(feature = "decode")]
 mod joined;
+#[cfg(feature = "decode")]
+mod listed;
 #[cfg(feature = "decode")]
 pub(crate) mod known;
 #[cfg(feature = "decode")]

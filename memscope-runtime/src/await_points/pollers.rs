@@ -29,7 +29,11 @@ pub(super) const POLLERS: &[(&str, &[&str])] = &[
     // tokio-stream 0.1, async-stream 0.3: they poll the stream, which polls its generator.
     ("async_stream::async_stream::AsyncStream", &["generator"]),
     ("async_stream::next::Next", &["stream"]),
+    ("tokio_stream::stream_ext::collect::Collect", &["stream"]),
+    ("tokio_stream::stream_ext::fuse::Fuse", &["stream"]),
+    ("tokio_stream::stream_ext::merge::Merge", &["a", "b"]),
     ("tokio_stream::stream_ext::next::Next", &["stream"]),
+    ("tokio_stream::stream_ext::timeout::Timeout", &["stream"]),
     // tokio-util 0.7: they poll. Some also ask a token, or enter a runtime.
     ("tokio_util::context::TokioContext", &["inner"]),
     ("tokio_util::either::Either", &["__0"]),
@@ -67,6 +71,9 @@ pub(super) const POLLERS: &[(&str, &[&str])] = &[
     (FUSE, &["inner"]),
     ("futures_util::future::future::map::Map", &["future"]),
     ("futures_util::future::join::Join", &["Fut1", "Fut2"]),
+    // Which of the two it is depends on how many there are.
+    ("futures_util::future::join_all::JoinAll", &["kind"]),
+    ("futures_util::future::join_all::JoinAllKind", &["elems", "fut"]),
     ("futures_util::future::join::Join3", &["Fut1", "Fut2", "Fut3"]),
     ("futures_util::future::join::Join4", &["Fut1", "Fut2", "Fut3", "Fut4"]),
     ("futures_util::future::join::Join5", &["Fut1", "Fut2", "Fut3", "Fut4", "Fut5"]),
@@ -93,7 +100,35 @@ pub(super) const POLLERS: &[(&str, &[&str])] = &[
     ("futures_util::future::try_join::TryJoin3", &["Fut1", "Fut2", "Fut3"]),
     ("futures_util::future::try_join::TryJoin4", &["Fut1", "Fut2", "Fut3", "Fut4"]),
     ("futures_util::future::try_join::TryJoin5", &["Fut1", "Fut2", "Fut3", "Fut4", "Fut5"]),
+    ("futures_util::future::try_join_all::TryJoinAll", &["kind"]),
+    ("futures_util::future::try_join_all::TryJoinAllKind", &["elems", "fut"]),
     ("futures_util::future::try_maybe_done::TryMaybeDone", &["__0"]),
+    // A list of futures, and types that poll one. What they take from a stream they add to the
+    // list: the stream is polled as long as there is room.
+    ("futures_util::stream::futures_ordered::FuturesOrdered", &["in_progress_queue"]),
+    ("futures_util::stream::futures_ordered::OrderWrapper", &["data"]),
+    ("futures_util::stream::select_all::SelectAll", &["inner"]),
+    (
+        "futures_util::stream::stream::buffer_unordered::BufferUnordered",
+        &["stream", "in_progress_queue"],
+    ),
+    ("futures_util::stream::stream::buffered::Buffered", &["stream", "in_progress_queue"]),
+    (
+        "futures_util::stream::stream::for_each_concurrent::ForEachConcurrent",
+        &["stream", "futures"],
+    ),
+    (
+        "futures_util::stream::try_stream::try_buffer_unordered::TryBufferUnordered",
+        &["stream", "in_progress_queue"],
+    ),
+    (
+        "futures_util::stream::try_stream::try_buffered::TryBuffered",
+        &["stream", "in_progress_queue"],
+    ),
+    (
+        "futures_util::stream::try_stream::try_for_each_concurrent::TryForEachConcurrent",
+        &["stream", "futures"],
+    ),
     ("futures_util::stream::once::Once", &["future"]),
     ("futures_util::stream::stream::FlatMap", &["inner"]),
     ("futures_util::stream::stream::Flatten", &["inner"]),
@@ -103,7 +138,7 @@ pub(super) const POLLERS: &[(&str, &[&str])] = &[
     ("futures_util::stream::stream::concat::Concat", &["stream"]),
     ("futures_util::stream::stream::count::Count", &["stream"]),
     ("futures_util::stream::stream::enumerate::Enumerate", &["stream"]),
-    ("futures_util::stream::stream::fuse::Fuse", &["stream"]),
+    (FUSED_STREAM, &["stream"]),
     ("futures_util::stream::stream::into_future::StreamFuture", &["stream"]),
     ("futures_util::stream::stream::map::Map", &["stream"]),
     ("futures_util::stream::stream::next::Next", &["stream"]),
@@ -111,6 +146,8 @@ pub(super) const POLLERS: &[(&str, &[&str])] = &[
     ("futures_util::stream::stream::select_next_some::SelectNextSome", &["stream"]),
     ("futures_util::stream::stream::skip::Skip", &["stream"]),
     ("futures_util::stream::stream::take::Take", &["stream"]),
+    // Without the future that ends it, it is over or goes on without one.
+    ("futures_util::stream::stream::take_until::TakeUntil", &["stream", "fut"]),
     ("futures_util::stream::try_stream::into_stream::IntoStream", &["stream"]),
     ("futures_util::stream::try_stream::try_collect::TryCollect", &["stream"]),
     ("futures_util::stream::try_stream::try_next::TryNext", &["stream"]),
@@ -221,6 +258,8 @@ pub(super) struct Sourced {
     pub(super) fields: &'static [&'static str],
     /// The source, which may lead to no function.
     pub(super) source: &'static str,
+    /// Which argument of the type is the future.
+    pub(super) argument: usize,
 }
 
 const fn sourced(
@@ -228,7 +267,7 @@ const fn sourced(
     fields: &'static [&'static str],
     source: &'static str,
 ) -> Sourced {
-    Sourced { path, fields, source }
+    Sourced { path, fields, source, argument: 1 }
 }
 
 /// What is required of them is what is required of [`POLLERS`].
@@ -237,7 +276,10 @@ pub(super) const SOURCED: &[Sourced] = &[
     sourced("futures_util::stream::stream::all::All", &["future"], "stream"),
     sourced("futures_util::stream::stream::any::Any", &["future"], "stream"),
     // The second stream is polled once the first one is over, and dropped.
-    sourced("futures_util::stream::stream::chain::Chain", &["first"], "second"),
+    Sourced {
+        argument: 0,
+        ..sourced("futures_util::stream::stream::chain::Chain", &["first"], "second")
+    },
     sourced("futures_util::stream::stream::filter::Filter", &["pending_fut"], "stream"),
     sourced("futures_util::stream::stream::filter_map::FilterMap", &["pending"], "stream"),
     sourced("futures_util::stream::stream::flatten::Flatten", &["next"], "stream"),
@@ -269,6 +311,9 @@ pub(super) const SOURCED: &[Sourced] = &[
         "stream",
     ),
 ];
+
+/// It keeps its stream when that is over, and has a flag for it.
+pub(super) const FUSED_STREAM: &str = "futures_util::stream::stream::fuse::Fuse";
 
 /// It drops its future when that is over.
 pub(super) const FUSE: &str = "futures_util::future::future::fuse::Fuse";

@@ -7,6 +7,7 @@ use super::{
     joined::Joined,
     known::{self, Rule},
     layouts::written,
+    listed::{self, List},
     tree::{MOST_DEPTH, Step},
     tuple::{Disabled, MOST_NAMED, arity, named},
     walk_end::{Branch, WalkEnd},
@@ -189,6 +190,16 @@ impl StepKind {
                     }
                     fields
                 }
+                Shape::List { element, places } => {
+                    let name = listed::name(&future.name);
+                    let list = Box::new(List::new(*element, *places, start));
+                    let is_still = self.reach.is_still();
+                    return Step::End(if is_still {
+                        WalkEnd::Listed { name, list }
+                    } else {
+                        WalkEnd::Leaf(name)
+                    });
+                }
                 _ => {
                     let name = written(&future.name);
                     let queue = future.queue_offset.and_then(|it| offset(start, it));
@@ -340,7 +351,9 @@ fn only<'l>(
         [field] if field.is_certain || drops_last => Ok(field),
         [_] => Err(WalkEnd::Uncertain(name)),
         // Of any other type, what it polls now may be a field that leads to no function.
-        [] if known::is_option(future) => Err(WalkEnd::NoFuture(name)),
+        [] if known::is_option(future) || !known::may_wait(&future.name) => {
+            Err(WalkEnd::NoFuture(name))
+        }
         [] => Err(WalkEnd::Leaf(name)),
         ref several => {
             let is_work = |it: &&&Field| !known::is_signal(layouts, it.future_type);

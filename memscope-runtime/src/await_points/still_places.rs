@@ -7,15 +7,30 @@ use memscope_layout::TaskLayout;
 use super::{
     still_walk::{self, Found, Passed, StillMemory, StillPlace},
     tree,
+    walk_end::WalkEnd,
 };
 use crate::{
     accounting::FutureType,
     model::{AwaitBranch, AwaitPoint},
 };
 
-/// The async backtraces that were made so far, by their place.
-#[derive(Debug, Default)]
-pub(crate) struct StillPlaces(HashMap<StillPlace, Option<AwaitBranch>>);
+/// The most futures of lists that a dump looks at.
+const MOST_LISTED: usize = 1 << 20;
+
+/// Where the tasks of a dump wait.
+#[derive(Debug)]
+pub(crate) struct StillPlaces {
+    /// The async backtraces that were made so far, by their place.
+    made: HashMap<StillPlace, Option<AwaitBranch>>,
+    /// How many futures of lists may still be looked at.
+    listed: usize,
+}
+
+impl Default for StillPlaces {
+    fn default() -> Self {
+        Self { made: HashMap::new(), listed: MOST_LISTED }
+    }
+}
 
 impl StillPlaces {
     /// Where a task waits whose cell is at this address, or why that is not known; and the address
@@ -27,7 +42,7 @@ impl StillPlaces {
         layout: &TaskLayout,
         future: &'static FutureType,
     ) -> Result<(AwaitPoint, Vec<Passed>, Option<usize>), String> {
-        let found = still_walk::walk_cell(memory, cell, layout, future);
+        let found = still_walk::walk_cell(memory, cell, layout, future, &mut self.listed);
         match found.ok_or_else(|| "its future is gone".to_owned())? {
             Found::At { place, passed, queue } => {
                 self.point(place).map(|point| (point, passed, queue)).ok_or_else(cannot)
@@ -38,8 +53,8 @@ impl StillPlaces {
     }
 
     fn point(&mut self, place: StillPlace) -> Option<AwaitPoint> {
-        let made = self.0.entry(place).or_insert_with_key(|place| backtrace(place, 0));
-        let AwaitBranch { frames, stops, branches } = made.clone()?;
+        let made = self.made.entry(place).or_insert_with_key(|place| backtrace(place, 0));
+        let AwaitBranch { frames, stops, branches, .. } = made.clone()?;
         Some(AwaitPoint {
             frames,
             stops,
@@ -72,15 +87,24 @@ fn backtrace(place: &StillPlace, above: u32) -> Option<AwaitBranch> {
     {
         stops = format!("waits for {} of {all} futures side by side{rest}", all - place.over);
     }
+    let futures = place.futures;
+    let end = tree::end_at(place.node);
+    match end {
+        Some(end) if place.has_none() => stops = end.without_futures().unwrap_or(stops),
+        Some(WalkEnd::Listed { .. }) if !place.is_whole => {
+            stops.push_str(", which could not all be looked at: each is one of several in it");
+        }
+        _ => {}
+    }
     if let Some(only) = branches.pop_if(|_| place.goes_on) {
         frames.extend(only.frames);
         let mut stops = only.stops;
-        if let Some(several) = tree::side_by_side(place.node) {
+        if let Some(several) = end.and_then(WalkEnd::several) {
             stops.extend(["; this is one of several in ", several]);
         }
-        return Some(AwaitBranch { frames, stops, branches: only.branches });
+        return Some(AwaitBranch { frames, stops, branches: only.branches, futures });
     }
-    Some(AwaitBranch { frames, stops, branches })
+    Some(AwaitBranch { frames, stops, branches, futures })
 }
 
 fn cannot() -> String {

@@ -11,6 +11,7 @@ use memscope_layout::{Shape, StateKind, TaskLayout};
 use super::{
     grow::{find_or_make_root_in, join},
     image, layouts,
+    listed::List,
     resolve::{Reach, resolve},
     tree::{Node, ROOTS, Root, Step, place_of_root},
     walk_end::WalkEnd,
@@ -101,16 +102,30 @@ pub(crate) fn coroutine_of(future: &FutureType) -> Option<usize> {
 pub(crate) struct StillPlace {
     /// The number of the node.
     pub(super) node: u32,
-    /// The places of the futures that stand side by side there, or that it perhaps waits for.
+    /// The places of the futures that stand side by side there, or that it perhaps waits for. Those
+    /// of a list that are at one place are one.
     pub(super) branches: Vec<Self>,
     /// How many further ones are surely not awaited.
     pub(super) over: usize,
+    /// Whether these are all.
+    pub(super) is_whole: bool,
     /// Whether the only branch is what the task waits for: the others surely are not.
     pub(super) goes_on: bool,
+    /// How many futures of a list are here.
+    pub(super) futures: u64,
 }
 
 /// The most branches that one task is followed into.
 const MOST_BRANCHES: usize = 32;
+/// The most futures of lists that one task is followed into.
+const MOST_LISTED: usize = 4_096;
+
+/// How many branches, and how many futures of lists, a task may still be followed into.
+#[derive(Debug)]
+struct Left {
+    branches: usize,
+    listed: usize,
+}
 
 /// Where a task waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,18 +143,26 @@ pub(crate) enum Found {
 }
 
 /// Follows the future in the cell at this address, whose task waits. `future`: stands for its type.
-/// `None`: the future is gone.
+/// `listed`: how many futures of lists may still be looked at, in all. `None`: the future is gone.
 pub(crate) fn walk_cell(
     memory: &mut impl StillMemory,
     cell: usize,
     layout: &TaskLayout,
     future: &'static FutureType,
+    listed: &mut usize,
 ) -> Option<Found> {
     let offset = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
     let size = u8::try_from(layout.stage.size).unwrap_or(0);
     let stage = number(memory, cell, offset(layout.stage.offset), size);
     let start = cell.wrapping_add(offset(layout.future_offset));
-    (stage == Some(layout.has_future)).then(|| walk(memory, start, layout, future))
+    if stage != Some(layout.has_future) {
+        return None;
+    }
+    let most = MOST_LISTED.min(*listed);
+    let mut left = Left { branches: MOST_BRANCHES, listed: most };
+    let found = walk(memory, start, layout, future, &mut left);
+    *listed -= most - left.listed;
+    Some(found)
 }
 
 /// Follows the future at this address, which waits. `future`: stands for its type.
@@ -148,6 +171,7 @@ fn walk(
     start: usize,
     layout: &TaskLayout,
     future: &'static FutureType,
+    left: &mut Left,
 ) -> Found {
     let root = find_or_make_root_in(&STILL_TABLE, place_of_root(future), future, |layouts| {
         resolve(layouts, layout.future_type, 0, Reach::Still)
@@ -169,56 +193,139 @@ fn walk(
             Found::NotPolledYet
         }
         _ => {
-            let (place, queue) = place(memory, at, node, &mut { MOST_BRANCHES });
+            let (place, queue) = place(memory, at, node, left);
             Found::At { place, passed, queue }
         }
     }
 }
 
 /// The place of the node at which a walk has ended, and those of its branches; and the queue that
-/// the task surely waits in. `left`: how many more branches may be followed.
+/// the task surely waits in.
 fn place(
     memory: &mut impl StillMemory,
     at: usize,
     node: &'static Node,
-    left: &mut usize,
+    left: &mut Left,
 ) -> (StillPlace, Option<usize>) {
-    let (mut branches, mut over, mut goes_on) = (Vec::new(), 0, false);
-    let mut queue = match &node.step {
+    let mut place = StillPlace {
+        node: node.id.load(Ordering::Relaxed),
+        branches: Vec::new(),
+        over: 0,
+        is_whole: false,
+        goes_on: false,
+        futures: 1,
+    };
+    let queue = match &node.step {
         Step::End(WalkEnd::Queued { queue, .. }) => pointer(memory, at, *queue),
+        Step::End(WalkEnd::Listed { list, .. }) => {
+            place.follow_list(memory, at, node, list, left);
+            None
+        }
+        Step::End(stop) => place.follow_branches(memory, at, node, stop, left),
         _ => None,
     };
-    let mut of_branch = None;
-    if let Step::End(stop) = &node.step
-        && let Some(now_left) = left.checked_sub(stop.branches().len())
-    {
-        *left = now_left;
-        let mut is_whole = true;
+    (place, queue)
+}
+
+impl StillPlace {
+    /// Follows the branches in which a walk has ended. Returns the queue that the task surely waits
+    /// in.
+    fn follow_branches(
+        &mut self,
+        memory: &mut impl StillMemory,
+        at: usize,
+        node: &'static Node,
+        stop: &'static WalkEnd,
+        left: &mut Left,
+    ) -> Option<usize> {
+        left.branches = left.branches.checked_sub(stop.branches().len())?;
+        self.is_whole = true;
+        let mut queue = None;
         for branch in stop.branches() {
-            let Some(mut end) = node.branch(branch) else {
-                is_whole = false;
+            let Some(first) = node.branch(branch) else {
+                self.is_whole = false;
                 continue;
             };
-            let (mut at, mut waits) = (at, end.waits());
-            while let Some(next) = step(memory, &mut at, end) {
-                waits |= next.waits();
-                end = next;
-            }
-            match &end.step {
-                Step::End(stop) if stop.not_awaited().is_some() && !waits => over += 1,
-                _ => {
-                    let (branch, queue) = place(memory, at, end, left);
-                    branches.push(branch);
-                    of_branch = queue;
+            match follow(memory, at, first, left) {
+                Some((place, its_queue)) => {
+                    self.branches.push(place);
+                    queue = its_queue;
                 }
+                None => self.over += 1,
             }
         }
-        goes_on = branches.len() == 1 && is_whole && stop.several().is_some();
-        if goes_on {
-            queue = of_branch;
+        self.goes_on = self.branches.len() == 1 && self.is_whole && stop.several().is_some();
+        queue.filter(|_| self.goes_on)
+    }
+
+    /// Follows each future of a list.
+    fn follow_list(
+        &mut self,
+        memory: &mut impl StillMemory,
+        at: usize,
+        node: &'static Node,
+        list: &'static List,
+        left: &mut Left,
+    ) {
+        let word = |address| {
+            let word = number(memory, address, 0, WORD)?;
+            usize::try_from(word).ok()
+        };
+        let found = list.find(at, left.listed, word);
+        left.listed -= found.addresses.len();
+        self.is_whole = found.is_whole;
+        for address in found.addresses {
+            let Some(first) = list.first(node) else {
+                self.is_whole = false;
+                return;
+            };
+            let Some((place, _)) = follow(memory, address, first, left) else {
+                self.over += 1;
+                continue;
+            };
+            let known = self.branches.iter().position(|it| it.is_at(&place));
+            if let Some(known) = known.and_then(|known| self.branches.get_mut(known)) {
+                known.futures += 1;
+            } else if self.branches.len() < MOST_BRANCHES {
+                self.branches.push(place);
+            } else {
+                self.is_whole = false;
+            }
         }
     }
-    (StillPlace { node: node.id.load(Ordering::Relaxed), branches, over, goes_on }, queue)
+
+    /// Whether two futures of a list are at one place.
+    fn is_at(&self, other: &Self) -> bool {
+        *self == Self { futures: self.futures, ..other.clone() }
+    }
+}
+
+/// Follows one of several futures, whose first node this is. `None`: it surely is not awaited.
+fn follow(
+    memory: &mut impl StillMemory,
+    mut at: usize,
+    first: &'static Node,
+    left: &mut Left,
+) -> Option<(StillPlace, Option<usize>)> {
+    let (mut end, mut waits) = (first, first.waits());
+    while let Some(next) = step(memory, &mut at, end) {
+        waits |= next.waits();
+        end = next;
+    }
+    let Step::End(stop) = &end.step else { return Some(place(memory, at, end, left)) };
+    if stop.not_awaited().is_some() && !waits {
+        return None;
+    }
+    let (place, queue) = place(memory, at, end, left);
+    let is_empty = matches!(stop, WalkEnd::Listed { .. }) && place.has_none();
+    (waits || !is_empty).then_some((place, queue))
+}
+
+impl StillPlace {
+    /// Whether no future here is awaited, of those that are known.
+    pub(super) const fn has_none(&self) -> bool {
+        self.is_whole && self.branches.is_empty()
+    }
 }
 
 /// Whether no function above this node waits.
@@ -278,9 +385,11 @@ pub(crate) fn number(
     memory.read(at.wrapping_add(offset), used).then(|| u64::from_le_bytes(bytes))
 }
 
+/// The size of an address.
+const WORD: u8 = 8;
+
 fn pointer(memory: &mut impl StillMemory, at: usize, offset: usize) -> Option<usize> {
-    const BYTES: u8 = 8;
-    const { assert!(size_of::<*const ()>() == BYTES as usize) };
-    let address = number(memory, at, offset, BYTES)?;
+    const { assert!(size_of::<*const ()>() == WORD as usize) };
+    let address = number(memory, at, offset, WORD)?;
     usize::try_from(address).ok().filter(|address| *address != ptr::null::<u8>().addr())
 }

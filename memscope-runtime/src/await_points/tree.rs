@@ -389,15 +389,15 @@ impl Node {
     }
 
     /// The draft of a child that has nothing of its own yet.
-    fn child(&'static self) -> Draft {
+    pub(super) fn child(&'static self) -> Draft {
         Draft { future: self.future, parent: Some(self), frame: None, value: 0, check: None }
     }
 }
 
-/// The type whose futures stand side by side where the node with this number ends.
-pub(super) fn side_by_side(id: u32) -> Option<&'static str> {
+/// Why a walk ends at the node with this number.
+pub(super) fn end_at(id: u32) -> Option<&'static WalkEnd> {
     match &NODES.get(id.checked_sub(1)?)?.get()?.step {
-        Step::End(stop) => stop.several(),
+        Step::End(stop) => Some(stop),
         _ => None,
     }
 }

@@ -70,7 +70,11 @@ impl Disabled {
 /// another type. A tuple is no future itself: it stands for several.
 fn elements(name: &str) -> Vec<&str> {
     let inside = name.strip_prefix('(').and_then(|it| it.strip_suffix(')')).unwrap_or_default();
-    let inside = inside.trim_end_matches(',');
+    arguments(inside.trim_end_matches(','))
+}
+
+/// The types in this list, which commas separate.
+pub(super) fn arguments(inside: &str) -> Vec<&str> {
     let (mut depth, mut last, mut start, mut found) = (0_i32, b' ', 0, Vec::new());
     for (at, byte) in inside.bytes().enumerate() {
         match (std::mem::replace(&mut last, byte), byte) {

@@ -2,7 +2,10 @@
 
 use memscope_layout::{StateKind, TypeId};
 
-use super::tree::{MOST_DEPTH, Node};
+use super::{
+    listed::List,
+    tree::{MOST_DEPTH, Node},
+};
 use crate::primitives::StaticRef;
 
 /// One of the futures that a type polls side by side, or perhaps waits for. A walk through memory
@@ -31,6 +34,8 @@ pub(crate) enum WalkEnd {
     /// This type was written by hand and has these futures, and nothing else that it may wait for.
     /// It may wait for one of them after the other, or for several.
     SomeOf { name: String, futures: Vec<String>, branches: Box<[Branch]> },
+    /// This type has a list of futures, and polls each.
+    Listed { name: String, list: Box<List> },
     /// The future in this type may have been dropped, or is shared.
     Uncertain(String),
     /// This type was written by hand, and may have lent its parts to another thread.
@@ -72,6 +77,22 @@ impl WalkEnd {
         }
     }
 
+    /// The type that has several futures, of which each is known not to be awaited.
+    pub(super) fn without_futures(&self) -> Option<String> {
+        match self {
+            Self::SideBySide { name, .. }
+            | Self::SomeOf { name, .. }
+            | Self::Perhaps { name, .. } => Some(format!(
+                "waits for {name}, but for none of the functions in it: they are over, or were not \
+                 polled yet"
+            )),
+            Self::Listed { name, .. } => {
+                Some(format!("waits for {name}, which has no future that waits"))
+            }
+            _ => None,
+        }
+    }
+
     /// What is surely not awaited where the walk ends.
     pub(super) fn not_awaited(&self) -> Option<&'static str> {
         match self {
@@ -99,6 +120,7 @@ impl WalkEnd {
                 "waits for {name}, perhaps for {} in it: it may wait for one or several of them",
                 futures.join(" or ")
             ),
+            Self::Listed { name, .. } => format!("waits for the futures in {name}"),
             Self::Uncertain(name) => {
                 format!("waits for {name}, which may have been dropped or is shared")
             }

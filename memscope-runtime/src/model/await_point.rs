@@ -47,6 +47,7 @@ pub struct AwaitPoint {
 }
 
 /// One of several futures side by side, or one that is perhaps awaited: where it is suspended.
+/// Futures of a list that are suspended at the same place are one branch.
 ///
 /// A branch of `tokio::select!` that is disabled is none of them: its `if` is false, or its pattern
 /// did not match.
@@ -59,6 +60,20 @@ pub struct AwaitBranch {
     /// Where it has several futures itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<Self>,
+    /// How many futures of a list are suspended here, as those in `FuturesUnordered` or `join_all`.
+    /// 1 of anything else.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub futures: u64,
+}
+
+/// What `futures` is where it is not written down.
+const fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_one(futures: &u64) -> bool {
+    *futures == 1
 }
 
 /// One function of an async backtrace, and the `.await` in it.

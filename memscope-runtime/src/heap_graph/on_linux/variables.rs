@@ -148,7 +148,7 @@ fn alive(asker: &mut Asker<'_>, cell: Cell) -> Result<Alive, Refused> {
         return Ok(Alive::default());
     };
     let mut memory = AskedMemory::new(asker, cell.address, Vec::new());
-    let found = still_walk::walk_cell(&mut memory, cell.address, layout, kind.future());
+    let found = still_walk::walk_cell(&mut memory, cell.address, layout, kind.future(), &mut 0);
     let mut alive = Alive::default();
     if let Some(Found::At { passed, .. }) = found {
         for (depth, function) in passed.iter().enumerate() {

@@ -24,6 +24,7 @@ mod selected;
 mod stack_notes;
 mod stacks;
 mod tasks;
+mod task_tree;
 mod task_dump;
 mod variables;
 

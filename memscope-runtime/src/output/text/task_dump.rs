@@ -1,19 +1,19 @@
 //! The dump of all tasks, as text: a tree of the places where they wait.
 
-use std::{cmp::Reverse, collections::BTreeMap, fmt, iter};
+use std::fmt;
 
 use super::{
-    MOST_ROWS, NONE,
+    MOST_ROWS,
     heap_graph::{duration, number_of},
-    more, number,
+    more,
     table::{Column, Table},
+    task_tree::{Branch, lines},
 };
 use crate::{
     alloc::own_work,
     model::{
-        AwaitBranch, AwaitFrame, AwaitPoints, DumpedTask, HumanBytes, MOST_NAME, TaskDump,
-        TaskState,
-        human::{cell, count, of_crate, path_end},
+        AwaitPoints, DumpedTask, HumanBytes, TaskDump,
+        human::{cell, count},
         task_dump::queues,
     },
 };
@@ -31,8 +31,8 @@ impl fmt::Display for TaskDump {
         self.head(f)?;
         let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
         let mut tree = Branch::default();
-        for task in &self.tasks {
-            tree.add(task, &[lines(task)]);
+        for (number, task) in self.tasks.iter().enumerate() {
+            tree.add(number, task, &[lines(task)]);
         }
         tree.sort();
         tree.tell_queues(&queues(&self.tasks));
@@ -107,159 +107,12 @@ impl TaskDump {
     }
 }
 
-/// A line about one task, and those below it.
-#[derive(Debug)]
-struct Line {
-    text: String,
-    below: Vec<Self>,
-    /// Whether the bytes of the task are in a line above.
-    is_repeated: bool,
-}
-
-/// The lines of one task: its name, the functions that wait, and what is waited for. What several
-/// futures side by side wait for is below that.
-fn lines(task: &DumpedTask) -> Line {
-    let name = cell(&task.name, MOST_NAME);
-    let end = match task.state {
-        TaskState::Running => "running".to_owned(),
-        state if state.is_ended() => match task.has_handle {
-            Some(true) => format!("{state}, and its JoinHandle is held"),
-            _ => format!("{state}, and its cell is still there"),
-        },
-        _ => task.unknown.clone().unwrap_or_default(),
-    };
-    match &task.await_point {
-        Some(point) => chain(name, &point.frames, &point.stops, &point.branches, false),
-        None => chain(name, &[], &end, &[], false),
-    }
-}
-
-/// A line for each function, each below the one that awaits it.
-fn chain(
-    first: String,
-    frames: &[AwaitFrame],
-    stops: &str,
-    branches: &[AwaitBranch],
-    is_repeated: bool,
-) -> Line {
-    let mut texts: Vec<String> = iter::once(first).chain(frames.iter().map(function)).collect();
-    if let Some(last) = texts.last_mut().filter(|_| !stops.is_empty()) {
-        last.push_str(if last.ends_with(':') { " " } else { ": " });
-        last.push_str(&cell(stops, LONG_LINE_COLUMNS));
-    }
-    let of = branches.len();
-    let perhaps = if stops.contains(", perhaps for ") { "perhaps " } else { "" };
-    let branch = |(index, branch): (usize, &AwaitBranch)| {
-        let number = format!("{perhaps}{} of {of}:", index + 1);
-        let (first, below) = match branch.frames.split_first() {
-            Some((first, below)) => (format!("{number} {}", function(first)), below),
-            None => (number, &[][..]),
-        };
-        chain(first, below, &branch.stops, &branch.branches, true)
-    };
-    let mut below: Vec<Line> = branches.iter().enumerate().map(branch).collect();
-    let mut texts = texts.into_iter().rev();
-    let mut line = Line { text: texts.next().unwrap_or_default(), below, is_repeated };
-    for text in texts {
-        below = vec![line];
-        line = Line { text, below, is_repeated };
-    }
-    line
-}
-
-fn function(frame: &AwaitFrame) -> String {
-    let place = path_end(of_crate(&frame.file), MOST_NAME);
-    let function = cell(&frame.function, MOST_NAME);
-    if place.is_empty() { function } else { format!("{function} ({place}:{})", frame.line) }
-}
-
-/// What some tasks have in common.
-#[derive(Debug, Default)]
-struct Branch {
-    line: String,
-    tasks: u64,
-    /// Of tasks whose bytes are measured.
-    bytes: u64,
-    is_measured: bool,
-    /// Whether its tasks and their bytes stand in a line above, as they wait for several futures.
-    is_repeated: bool,
-    /// The queues that its tasks wait in, and how many in each.
-    queues: Queues,
-    branches: Vec<Self>,
-}
-
-/// Queues by their numbers, and how many tasks wait in each.
-type Queues = BTreeMap<u64, u64>;
-
-impl Branch {
-    fn add(&mut self, task: &DumpedTask, lines: &[Line]) {
-        self.tasks += 1;
-        self.bytes = self.bytes.saturating_add(task.live_bytes);
-        self.is_measured |= task.measured;
-        for Line { text, below, is_repeated } in lines {
-            let known = self.branches.iter().position(|branch| branch.line == *text);
-            let at = known.unwrap_or_else(|| {
-                let new = Self { line: text.clone(), is_repeated: *is_repeated, ..Self::default() };
-                self.branches.push(new);
-                self.branches.len() - 1
-            });
-            if let Some(branch) = self.branches.get_mut(at) {
-                branch.add(task, below);
-                let is_last = below.is_empty() && !is_repeated;
-                if let Some(queue) = task.queue.filter(|_| is_last) {
-                    *branch.queues.entry(queue).or_default() += 1;
-                }
-            }
-        }
-    }
-
-    /// Adds to each line in which queues its tasks wait, if several tasks of the dump wait in one.
-    fn tell_queues(&mut self, of_dump: &Queues) {
-        let longest = self.queues.iter().max_by_key(|(queue, tasks)| (**tasks, Reverse(**queue)));
-        if let Some((queue, tasks)) =
-            longest.filter(|it| of_dump.get(it.0).is_some_and(|it| *it > 1))
-        {
-            let said = match self.queues.len() {
-                1 if *tasks == self.tasks => format!(", in queue {queue}"),
-                1 => format!(", {tasks} of them in queue {queue}"),
-                queues => format!(", in {queues} queues, {tasks} of them in queue {queue}"),
-            };
-            self.line.push_str(&said);
-        }
-        self.branches.iter_mut().for_each(|branch| branch.tell_queues(of_dump));
-    }
-
-    fn sort(&mut self) {
-        self.branches.sort_by_key(|branch| {
-            (Reverse(branch.tasks), Reverse(branch.bytes), branch.line.clone())
-        });
-        self.branches.iter_mut().for_each(Self::sort);
-    }
-
-    fn rows(&self, most: usize, columns: usize, depth: usize, table: &mut Table) {
-        for branch in self.branches.iter().take(most) {
-            let bytes = match (branch.is_measured, branch.bytes) {
-                _ if branch.is_repeated => String::new(),
-                (false, _) => "?".to_owned(),
-                (true, 0) => NONE.to_owned(),
-                (true, bytes) => HumanBytes(bytes).to_string(),
-            };
-            let line = format!("{:1$}{2}", "", 2 * depth, branch.line);
-            table.push(vec![number(branch.tasks), bytes, cell(&line, columns)]);
-            branch.rows(most, columns, depth + 1, table);
-            let left = branch.branches.len().saturating_sub(most);
-            if left != 0 {
-                let line = format!("{:1$}… and {left} more", "", 2 * (depth + 1));
-                table.push(vec![String::new(), String::new(), line]);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AwaitPoint, DumpedMemory, MemoryPiece, TaskId};
+    use crate::model::{
+        AwaitBranch, AwaitFrame, AwaitPoint, DumpedMemory, MemoryPiece, TaskId, TaskState,
+    };
 
     fn frame(function: &str, line: u32) -> AwaitFrame {
         let file = "src/app.rs".to_owned();
@@ -357,6 +210,7 @@ TASKS    BYTES  TASK, AND WHERE IT WAITS
                 frames: frames.to_vec(),
                 stops: stops.to_owned(),
                 branches: Vec::new(),
+                futures: 1,
             };
             let point = task.await_point.as_mut().expect("a place");
             point.stops = "waits for 2 futures".to_owned();
@@ -376,6 +230,34 @@ TASKS    BYTES  TASK, AND WHERE IT WAITS
     1                 fill (src/app.rs:9): waits for Read
     1               1 of 2: read (src/app.rs:8)
     1                 fill (src/app.rs:9): waits for Read";
+        assert_eq!(tree, expected, "\n{tree}");
+    }
+
+    #[test]
+    fn futures_of_a_list_are_counted_at_each_place_and_their_task_once() {
+        let of = |futures: [u64; 2]| {
+            let mut task = waits("crawl", 100, &[frame("crawl", 3)]);
+            let branch = |line: u32, futures: u64| AwaitBranch {
+                frames: vec![frame("fetch", 5), frame("read", line)],
+                stops: "waits for Sleep".to_owned(),
+                branches: Vec::new(),
+                futures,
+            };
+            let point = task.await_point.as_mut().expect("a place");
+            point.stops = "waits for the futures in JoinAll<F>".to_owned();
+            point.branches = vec![branch(7, futures[0]), branch(8, futures[1])];
+            task
+        };
+        let dump = TaskDump { tasks: vec![of([30, 1]), of([10, 2])], ..TaskDump::default() };
+        let text = dump.to_string();
+        let tree = text.lines().skip(3).collect::<Vec<_>>().join("\n");
+        let expected = "\
+TASKS  BYTES  TASK, AND WHERE IT WAITS
+    2  200 B  crawl
+    2  200 B    crawl (src/app.rs:3): waits for the futures in JoinAll<F>
+    2             43 futures: fetch (src/app.rs:5)
+    2               40 futures: read (src/app.rs:7): waits for Sleep
+    2               3 futures: read (src/app.rs:8): waits for Sleep";
         assert_eq!(tree, expected, "\n{tree}");
     }
 

@@ -10,6 +10,7 @@ mod futures_stream;
 mod grpc;
 mod http;
 mod io_and_process;
+mod lists;
 mod macros;
 mod same_names;
 mod services;
@@ -41,6 +42,7 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = families![
     grpc,
     http,
     io_and_process,
+    lists,
     macros,
     same_names,
     services,
@@ -73,6 +75,7 @@ pub(crate) async fn spawn() {
     services::spawn();
     same_names::spawn();
     sources::spawn();
+    lists::spawn();
     database::spawn();
     http::spawn().await;
     grpc::spawn().await;
