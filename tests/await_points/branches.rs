@@ -98,7 +98,7 @@ fn branches_have_branches_and_go_on_behind_boxes() {
 
 #[test]
 fn futures_of_a_list_are_counted_where_they_wait_and_those_that_are_over_are_not() {
-    let of = |at: u8| async move {
+    let of = |at: u16| async move {
         match at {
             0 => {}
             1..40 => leaf().await,
@@ -106,7 +106,7 @@ fn futures_of_a_list_are_counted_where_they_wait_and_those_that_are_over_are_not
         }
     };
     // Up to thirty are in a boxed slice, more in a `FuturesOrdered`.
-    for last in [30, 66] {
+    for last in [30, 66, 2_000] {
         let point = point(async move {
             future::join_all((25..last).chain([0, 40]).map(of)).await;
         });

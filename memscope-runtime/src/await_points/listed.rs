@@ -105,6 +105,15 @@ pub(super) fn name(type_name: &str) -> String {
         ),
     ];
 
+    /// A `FuturesOrdered` has a list of these.
+    const ORDERED: &str = "futures_util::stream::futures_unordered::FuturesUnordered<\
+                           futures_util::stream::futures_ordered::OrderWrapper<";
+
+    if let Some(element) = type_name.strip_prefix(ORDERED).and_then(|it| it.strip_suffix('>')) {
+        return written(&format!(
+            "futures_util::stream::futures_ordered::FuturesOrdered<{element}"
+        ));
+    }
     let element = type_name.strip_prefix("alloc::boxed::Box<[");
     let of_box = element.and_then(|it| IN_A_BOX.iter().find(|of| it.starts_with(of.0)));
     of_box.map_or_else(|| written(type_name), |it| it.1.to_owned())
@@ -174,12 +183,18 @@ mod tests {
     }
 
     #[test]
-    fn a_list_in_a_box_has_the_name_of_what_polls_it() {
+    fn a_list_has_the_name_of_what_polls_it() {
         assert_eq!(
             name(
                 "alloc::boxed::Box<[futures_util::future::maybe_done::MaybeDone<F>], alloc::alloc::Global>"
             ),
             "futures_util::future::join_all::JoinAll"
+        );
+        assert_eq!(
+            name(
+                "futures_util::stream::futures_unordered::FuturesUnordered<futures_util::stream::futures_ordered::OrderWrapper<a::F>>"
+            ),
+            "futures_util::stream::futures_ordered::FuturesOrdered<a::F>"
         );
         assert_eq!(name("a::List<F>"), "a::List<F>");
     }

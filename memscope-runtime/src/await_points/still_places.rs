@@ -7,7 +7,7 @@ use memscope_layout::TaskLayout;
 use super::{
     still_walk::{self, Found, Passed, StillMemory, StillPlace},
     tree,
-    walk_end::WalkEnd,
+    walk_end::{FUTURES_IN, WalkEnd},
 };
 use crate::{
     accounting::FutureType,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The most futures of lists that a dump looks at.
-const MOST_LISTED: usize = 1 << 20;
+const MOST_LISTED: usize = 1 << 17;
 
 /// Where the tasks of a dump wait.
 #[derive(Debug)]
@@ -92,7 +92,11 @@ fn backtrace(place: &StillPlace, above: u32) -> Option<AwaitBranch> {
     match end {
         Some(end) if place.has_none() => stops = end.without_futures().unwrap_or(stops),
         Some(WalkEnd::Listed { .. }) if !place.is_whole => {
-            stops.push_str(", which could not all be looked at: each is one of several in it");
+            let list = stops.strip_prefix(FUTURES_IN).unwrap_or(&stops);
+            stops = format!(
+                "{FUTURES_IN}a list that could not all be looked at, {list}: each is one of \
+                 several in it"
+            );
         }
         _ => {}
     }

@@ -19,6 +19,9 @@ pub(crate) struct Branch {
     pub(super) child: StaticRef<Node>,
 }
 
+/// How the end of a walk in a list begins.
+pub(crate) const FUTURES_IN: &str = "waits for the futures in ";
+
 /// Why a walk ends.
 #[derive(Debug)]
 pub(crate) enum WalkEnd {
@@ -120,7 +123,7 @@ impl WalkEnd {
                 "waits for {name}, perhaps for {} in it: it may wait for one or several of them",
                 futures.join(" or ")
             ),
-            Self::Listed { name, .. } => format!("waits for the futures in {name}"),
+            Self::Listed { name, .. } => format!("{FUTURES_IN}{name}"),
             Self::Uncertain(name) => {
                 format!("waits for {name}, which may have been dropped or is shared")
             }

@@ -1,14 +1,17 @@
 //! Memory of the copy of the process, which is asked for as it is needed.
 
+#[cfg(feature = "layout")]
+use std::collections::BTreeMap;
+
 use super::{asker::Asker, copy::Refused};
 #[cfg(feature = "layout")]
-use crate::await_points::still_walk::StillMemory;
+use crate::{await_points::still_walk::StillMemory, primitives::PAGE};
 
 /// Memory of the copy, what is around one value.
 pub(crate) struct AskedMemory<'a, 'p> {
     asker: &'a mut Asker<'p>,
     #[cfg(feature = "layout")]
-    pieces: Vec<(usize, Vec<u8>)>,
+    pieces: BTreeMap<usize, Vec<u8>>,
     /// Why nothing more can be read.
     pub(crate) refused: Option<Refused>,
 }
@@ -27,7 +30,7 @@ impl<'a, 'p> AskedMemory<'a, 'p> {
         Self {
             asker,
             #[cfg(feature = "layout")]
-            pieces: vec![(address, bytes)],
+            pieces: BTreeMap::from([(address, bytes)]),
             refused: None,
         }
     }
@@ -41,30 +44,54 @@ impl<'a, 'p> AskedMemory<'a, 'p> {
     }
 }
 
+/// Copies what is at the address, if it lies in these bytes, which are at `start`.
+#[cfg(feature = "layout")]
+fn copy_part(start: usize, bytes: &[u8], address: usize, into: &mut [u8]) -> bool {
+    let first = address - start;
+    let part = first.checked_add(into.len()).and_then(|end| bytes.get(first..end));
+    if let Some(part) = part {
+        into.copy_from_slice(part);
+    }
+    part.is_some()
+}
+
 #[cfg(feature = "layout")]
 impl StillMemory for AskedMemory<'_, '_> {
     fn read(&mut self, address: usize, into: &mut [u8]) -> bool {
         /// What is read around an address: mostly a discriminant or a pointer.
         const PIECE: usize = 256;
-        let part = |(start, bytes): &(usize, Vec<u8>)| {
-            let first = address.checked_sub(*start)?;
-            bytes.get(first..first.checked_add(into.len())?).map(<[u8]>::to_vec)
+        /// From so many pieces on it is a whole page. The futures of a list often share one, and an
+        /// answer takes as long as thousands of bytes do.
+        const FEW: usize = 16;
+        /// The most pieces that are kept.
+        const MOST: usize = 256;
+
+        let before = self.pieces.range(..=address).next_back();
+        if before.is_some_and(|(start, bytes)| copy_part(*start, bytes, address, into)) {
+            return true;
+        }
+        let page = address & !(PAGE - 1);
+        let is_in_page = address - page + into.len() <= PAGE;
+        let (start, bytes) = if self.pieces.len() >= FEW && is_in_page {
+            (page, PAGE)
+        } else {
+            (address, into.len().max(PIECE))
         };
-        let known = self.pieces.iter().find_map(part);
-        let found = known.or_else(|| match self.asker.read(address, into.len().max(PIECE)) {
+        if self.pieces.len() >= MOST {
+            self.pieces.clear();
+        }
+        match self.asker.read(start, bytes) {
             Ok(bytes) => {
-                let found = bytes.get(..into.len()).map(<[u8]>::to_vec);
-                self.pieces.push((address, bytes));
-                found
+                let is_there = copy_part(start, &bytes, address, into);
+                // No piece that begins later stands before this one.
+                self.pieces.retain(|it, _| !(start..=address).contains(it));
+                self.pieces.insert(start, bytes);
+                is_there
             }
             Err(why) => {
                 self.refused = Some(why);
-                None
+                false
             }
-        });
-        if let Some(found) = &found {
-            into.copy_from_slice(found);
         }
-        found.is_some()
     }
 }
