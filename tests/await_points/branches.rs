@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, pending, poll_fn},
+    hint::black_box,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -116,6 +117,21 @@ fn futures_of_a_list_are_counted_where_they_wait_and_those_that_are_over_are_not
         assert_eq!(places.collect::<Vec<_>>(), [Some(LEAF); 2], "{point:#?}");
         assert!(point.stops.starts_with("waits for the futures in futures_util::"), "{point:#?}");
     }
+}
+
+#[test]
+fn futures_that_were_not_polled_yet_are_not_what_a_closure_waits_for() {
+    let point = point(async {
+        let (mut first, mut second) = (Box::pin(leaf()), Box::pin(middle()));
+        poll_fn(|_| {
+            black_box((&mut first, &mut second));
+            Poll::<()>::Pending
+        })
+        .await;
+    });
+    assert_eq!(point.frames.len(), 1, "{point:#?}");
+    assert_eq!(point.branches, [], "{point:#?}");
+    assert!(point.stops.contains("but for none of the functions in it"), "{point:#?}");
 }
 
 #[test]
