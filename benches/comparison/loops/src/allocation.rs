@@ -18,8 +18,7 @@ pub(crate) fn pair<C: Contender>() -> Measurement {
     C::scope(|| beside_others(|| per_operation(200_000, pairs)))
 }
 
-/// Runs a loop while other blocks of 64 bytes live, as they do in any program. mimalloc puts a page
-/// aside when its last block is freed, which takes longer than the pair.
+/// Runs a loop while other blocks of 64 bytes live, as they do in any program.
 fn beside_others(run: impl FnOnce() -> Measurement) -> Measurement {
     let others: Vec<Vec<u8>> = (0..8).map(|_| Vec::with_capacity(black_box(64))).collect();
     let measured = run();
