@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use memscope_benches::median;
 use memscope_rs::{TrackingAllocator, async_memory::get_memory_snapshot, builder};
 use tokio::runtime::Builder;
 
@@ -103,8 +104,7 @@ fn table() -> Result<(), Box<dyn Error>> {
                 let (with, sampled) = per_block(way, layers)?;
                 runs.push((with - alone) / sampled);
             }
-            runs.sort_by(f64::total_cmp);
-            Ok::<_, Box<dyn Error>>(runs[RUNS / 2])
+            Ok::<_, Box<dyn Error>>(median(&runs))
         });
         println!("| {} | {:.0} | {:.0} |", layers + 1, by_rules?, by_unwinder?);
     }

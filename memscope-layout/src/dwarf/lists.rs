@@ -38,9 +38,8 @@ pub(crate) struct List {
 impl<'d> Types<'_, 'd> {
     /// Returns the list that a type of this name keeps its futures in.
     pub(crate) fn list(&self, at: EntryRef, name: &str) -> Option<List> {
-        let path = |name: &str| name.split('<').next().unwrap_or_default().to_owned();
         if let Some(element) = name.strip_prefix("alloc::boxed::Box<[") {
-            return if IN_A_BOX.contains(&&*path(element)) { self.in_a_box(at) } else { None };
+            return if IN_A_BOX.contains(&path(element)) { self.in_a_box(at) } else { None };
         }
         let path = path(name);
         if path == IN_NODES {
@@ -133,4 +132,9 @@ impl<'d> Types<'_, 'd> {
         });
         found
     }
+}
+
+/// The path of a type, without its arguments.
+fn path(name: &str) -> &str {
+    name.split('<').next().unwrap_or_default()
 }

@@ -188,6 +188,11 @@ fn locals(state: &State, is_wanted: fn(&Member) -> bool) -> Vec<LocalProfile> {
     members.into_iter().map(local).collect()
 }
 
+/// An offset or a size as memory has it; the largest for what no memory has.
+pub(super) fn usize_of(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 /// The name of a type as people write it.
 pub(crate) fn written(name: &str) -> String {
     short(&function(name).replace(", alloc::alloc::Global", ""))

@@ -4,7 +4,7 @@ use memscope_layout::{ListPlaces, TypeId};
 
 use super::{
     grow::add,
-    layouts::{self, written},
+    layouts::{self, usize_of, written},
     resolve::{Reach, resolve},
     tree::Node,
 };
@@ -117,10 +117,6 @@ pub(super) fn name(type_name: &str) -> String {
     let element = type_name.strip_prefix("alloc::boxed::Box<[");
     let of_box = element.and_then(|it| IN_A_BOX.iter().find(|of| it.starts_with(of.0)));
     of_box.map_or_else(|| written(type_name), |it| it.1.to_owned())
-}
-
-fn usize_of(offset: u64) -> usize {
-    usize::try_from(offset).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use memscope_layout::TaskLayout;
 use super::{
     still_walk::{self, Found, Passed, StillMemory, StillPlace},
     tree,
-    walk_end::{FUTURES_IN, WalkEnd},
+    walk_end::WalkEnd,
 };
 use crate::{
     accounting::FutureType,
-    model::{AwaitBranch, AwaitPoint},
+    model::{AwaitBranch, AwaitPoint, await_point::FUTURES_IN},
 };
 
 /// The most futures of lists that a dump looks at.

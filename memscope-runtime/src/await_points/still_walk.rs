@@ -10,7 +10,8 @@ use memscope_layout::{Shape, StateKind, TaskLayout};
 
 use super::{
     grow::{find_or_make_root_in, join},
-    image, layouts,
+    image,
+    layouts::{self, usize_of},
     listed::List,
     resolve::{Reach, resolve},
     tree::{Node, ROOTS, Root, Step, place_of_root},
@@ -151,10 +152,9 @@ pub(crate) fn walk_cell(
     future: &'static FutureType,
     listed: &mut usize,
 ) -> Option<Found> {
-    let offset = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
     let size = u8::try_from(layout.stage.size).unwrap_or(0);
-    let stage = number(memory, cell, offset(layout.stage.offset), size);
-    let start = cell.wrapping_add(offset(layout.future_offset));
+    let stage = number(memory, cell, usize_of(layout.stage.offset), size);
+    let start = cell.wrapping_add(usize_of(layout.future_offset));
     if stage != Some(layout.has_future) {
         return None;
     }
@@ -296,7 +296,13 @@ impl StillPlace {
 
     /// Whether two futures of a list are at one place.
     fn is_at(&self, other: &Self) -> bool {
-        *self == Self { futures: self.futures, ..other.clone() }
+        let place = |it: &Self| (it.node, it.over, it.is_whole, it.goes_on);
+        place(self) == place(other) && self.branches == other.branches
+    }
+
+    /// Whether no future here is awaited, of those that are known.
+    pub(super) const fn has_none(&self) -> bool {
+        self.is_whole && self.branches.is_empty()
     }
 }
 
@@ -319,13 +325,6 @@ fn follow(
     let (place, queue) = place(memory, at, end, left);
     let is_empty = matches!(stop, WalkEnd::Listed { .. }) && place.has_none();
     (waits || !is_empty).then_some((place, queue))
-}
-
-impl StillPlace {
-    /// Whether no future here is awaited, of those that are known.
-    pub(super) const fn has_none(&self) -> bool {
-        self.is_whole && self.branches.is_empty()
-    }
 }
 
 /// Whether no function above this node waits.

@@ -9,6 +9,7 @@ use memscope_layout::{
 use super::{
     grow, image,
     known::{self, Rule},
+    layouts::usize_of,
     vacant::{Choice, Content, Kind, KindNumber, Part, Vacancies, WHOLE},
 };
 use crate::primitives::gaps::gaps;
@@ -42,7 +43,7 @@ impl<'l> VacancyMaker<'l> {
         let room = room.offset..room.offset.saturating_add(room.size);
         let end = layout.future_offset.saturating_add(future_size);
         let future = Part {
-            offset: offset(layout.future_offset),
+            offset: usize_of(layout.future_offset),
             kind: self.number(layout.future_type, false),
         };
         let mut choices = vec![Choice {
@@ -59,8 +60,8 @@ impl<'l> VacancyMaker<'l> {
             choices.push(Choice { value: None, vacant, parts: Vec::new() });
         }
         let size = u8::try_from(layout.stage.size).unwrap_or(0);
-        let content = Content::Choice { offset: offset(layout.stage.offset), size, choices };
-        self.add(Kind { size: offset(layout.size), content })
+        let content = Content::Choice { offset: usize_of(layout.stage.offset), size, choices };
+        self.add(Kind { size: usize_of(layout.size), content })
     }
 
     /// Looks at all types that were met, and at those of all boxed futures.
@@ -70,7 +71,7 @@ impl<'l> VacancyMaker<'l> {
         if let Some((image, _)) = image::range() {
             let layouts = self.layouts;
             for (address, _) in layouts.vtables() {
-                let vtable = offset(image.wrapping_add(address.wrapping_sub(base)));
+                let vtable = usize_of(image.wrapping_add(address.wrapping_sub(base)));
                 if let Ok(id) = grow::behind(layouts, vtable) {
                     vtables.push((vtable, self.number(id, false)));
                 }
@@ -102,7 +103,7 @@ impl<'l> VacancyMaker<'l> {
             return *known;
         }
         let size = self.layouts.future_type(id).and_then(|it| it.size).unwrap_or(u64::MAX);
-        let number = self.add(Kind { size: offset(size), content: Content::Whole });
+        let number = self.add(Kind { size: usize_of(size), content: Content::Whole });
         if number != WHOLE {
             self.numbers.insert((id, drops_last), number);
             self.todo.push((id, drops_last, number));
@@ -131,7 +132,7 @@ impl<'l> VacancyMaker<'l> {
         let mut parts = |fields: &[Field]| -> Vec<Part> {
             let part = |it: &Field| {
                 let kind = self.number(it.future_type, keeps_last);
-                Part { offset: offset(it.offset), kind }
+                Part { offset: usize_of(it.offset), kind }
             };
             fields.iter().filter(is_meant).map(part).collect()
         };
@@ -156,11 +157,11 @@ impl<'l> VacancyMaker<'l> {
                 });
                 let choices = choices.collect();
                 let size = u8::try_from(it.size).unwrap_or(0);
-                Content::Choice { offset: offset(it.offset), size, choices }
+                Content::Choice { offset: usize_of(it.offset), size, choices }
             }
             Shape::Pointer { to, kind: PointerKind::Box } => Content::Box(self.number(*to, false)),
             Shape::TraitObject { data_offset, vtable_offset, kind: PointerKind::Box } => {
-                Content::Object { data: offset(*data_offset), vtable: offset(*vtable_offset) }
+                Content::Object { data: usize_of(*data_offset), vtable: usize_of(*vtable_offset) }
             }
             _ => Content::Whole,
         }
@@ -176,7 +177,7 @@ impl<'l> VacancyMaker<'l> {
         let states = machine.states.iter().filter(|it| it.value.is_some());
         let choices = states.map(choice).collect();
         let size = u8::try_from(discriminant.size).unwrap_or(0);
-        Content::Choice { offset: offset(discriminant.offset), size, choices }
+        Content::Choice { offset: usize_of(discriminant.offset), size, choices }
     }
 
     /// What the state awaits: it is alive, and the function polls it itself. Of any other value it
@@ -184,7 +185,7 @@ impl<'l> VacancyMaker<'l> {
     /// in all states.
     fn awaited(&mut self, state: &State) -> Vec<Part> {
         let awaited = state.awaited().and_then(|it| Some((it.offset, it.future_type?)));
-        let part = |(at, id)| Part { offset: offset(at), kind: self.number(id, false) };
+        let part = |(at, id)| Part { offset: usize_of(at), kind: self.number(id, false) };
         awaited.map(part).into_iter().collect()
     }
 }
@@ -203,10 +204,6 @@ fn vacant(size: u64, state: &State) -> Vec<Range<usize>> {
 
 /// What is left of a range without these.
 fn besides(all: Range<u64>, taken: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<usize>> {
-    let offsets = |it: Range<u64>| offset(it.start)..offset(it.end);
+    let offsets = |it: Range<u64>| usize_of(it.start)..usize_of(it.end);
     gaps(offsets(all), taken.into_iter().map(offsets))
-}
-
-fn offset(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }

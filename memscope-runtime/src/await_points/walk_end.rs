@@ -6,7 +6,7 @@ use super::{
     listed::List,
     tree::{MOST_DEPTH, Node},
 };
-use crate::primitives::StaticRef;
+use crate::{model::await_point::FUTURES_IN, primitives::StaticRef};
 
 /// One of the futures that a type polls side by side, or perhaps waits for. A walk through memory
 /// that stands still goes on in each of them.
@@ -18,9 +18,6 @@ pub(crate) struct Branch {
     pub(super) is_certain: bool,
     pub(super) child: StaticRef<Node>,
 }
-
-/// How the end of a walk in a list begins.
-pub(crate) const FUTURES_IN: &str = "waits for the futures in ";
 
 /// Why a walk ends.
 #[derive(Debug)]

@@ -46,6 +46,9 @@ pub struct AwaitPoint {
     pub waited_p99_ns: Option<u64>,
 }
 
+/// How [`AwaitBranch::stops`] begins where the branches are the futures of a list.
+pub(crate) const FUTURES_IN: &str = "waits for the futures in ";
+
 /// One of several futures side by side, or one that is perhaps awaited: where it is suspended.
 /// Futures of a list that are suspended at the same place are one branch.
 ///

@@ -7,7 +7,7 @@ use super::{
     heap_graph::{duration, number_of},
     more,
     table::{Column, Table},
-    task_tree::{Branch, lines},
+    task_tree::{Branch, LONG_LINE_COLUMNS, lines},
 };
 use crate::{
     alloc::own_work,
@@ -18,9 +18,8 @@ use crate::{
     },
 };
 
-/// Columns for a line of the tree, and in `{:#}`.
+/// Columns for a line of the tree.
 const LINE_COLUMNS: usize = 200;
-const LONG_LINE_COLUMNS: usize = 1_000;
 
 /// Prints the tasks by their names, below each the functions that wait, outermost first: with the
 /// tasks that wait there, and their bytes. What most tasks share comes first. The first twenty of

@@ -5,11 +5,12 @@ use std::{cmp::Reverse, collections::BTreeMap, iter};
 use super::{NONE, heap_graph::number_of, number, table::Table};
 use crate::model::{
     AwaitBranch, AwaitFrame, DumpedTask, HumanBytes, MOST_NAME, TaskState,
+    await_point::FUTURES_IN,
     human::{cell, of_crate, path_end},
 };
 
-/// The most columns for why a walk ends.
-const MOST_STOPS: usize = 1_000;
+/// Columns for a line of the tree in `{:#}`, and for why a walk ends.
+pub(super) const LONG_LINE_COLUMNS: usize = 1_000;
 
 /// A line about one task, and those below it.
 #[derive(Debug)]
@@ -58,11 +59,11 @@ fn chain(
             _ => ": ",
         };
         last.push_str(between);
-        last.push_str(&cell(stops, MOST_STOPS));
+        last.push_str(&cell(stops, LONG_LINE_COLUMNS));
     }
     let all = branches.len();
     let perhaps = if stops.contains(", perhaps for ") { "perhaps " } else { "" };
-    let is_list = stops.contains("waits for the futures in ");
+    let is_list = stops.contains(FUTURES_IN);
     let branch = |(index, branch): (usize, &AwaitBranch)| {
         // Tasks with other numbers of futures at the same places share the line.
         let (number, between) = if is_list {
