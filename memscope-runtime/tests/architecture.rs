@@ -62,6 +62,7 @@ const UNSAFE: &[&str] = &[
     "alloc/charge.rs",
     "alloc/countdown.rs",
     "alloc/inline_blocks.rs",
+    "alloc/inner_allocator.rs",
     "alloc/install_check.rs",
     "alloc/own_threads.rs",
     "alloc/own_work.rs",

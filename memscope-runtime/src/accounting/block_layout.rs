@@ -16,7 +16,7 @@ use crate::primitives::{
 };
 
 /// The least alignment that the inner allocator is asked for.
-pub(super) const INNER_ALIGN: usize = 16;
+pub(crate) const INNER_ALIGN: usize = 16;
 
 /// The distance from the inner block to a block with its word in front.
 pub(crate) const FRONT: usize = 8;

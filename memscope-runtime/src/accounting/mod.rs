@@ -36,7 +36,7 @@ pub(crate) mod variable_site;
 
 pub(crate) use account::{Account, Balance};
 pub(crate) use block::Block;
-pub(crate) use block_layout::{FRONT, FRONT_ALIGN, Inner, Place, Request};
+pub(crate) use block_layout::{FRONT, FRONT_ALIGN, INNER_ALIGN, Inner, Place, Request};
 pub use callsite::Callsite;
 pub(crate) use cross_frees::{CrossFree, LastPair};
 pub(crate) use end_stamps::EndStamp;

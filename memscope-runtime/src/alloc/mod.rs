@@ -11,6 +11,7 @@ pub(crate) mod current;
 pub(crate) mod diagnostics;
 pub(crate) mod discharge;
 mod inline_blocks;
+mod inner_allocator;
 pub(crate) mod install_check;
 mod outside;
 pub(crate) mod over_budget;
