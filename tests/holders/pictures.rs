@@ -2,7 +2,7 @@
 
 use std::{
     alloc::System,
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     hint::black_box,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
@@ -148,4 +148,18 @@ fn without_the_setting_there_is_no_graph_and_blocks_of_that_time_are_from_before
     assert_eq!(graph.blocks_from_before - listed.blocks_from_before, 1_000, "{graph}");
     assert_eq!(graph.bytes_from_before - listed.bytes_from_before, 77_000, "{graph}");
     drop(black_box(unlisted));
+}
+
+#[test]
+fn the_copy_takes_at_most_64_bytes_a_block() {
+    let _alone = alone();
+    start();
+    let blocks: BTreeMap<usize, Vec<u8>> = (0..1_000_000).map(|key| (key, vec![7; 64])).collect();
+    let graph = heap_graph().expect("a graph");
+    assert!(graph.blocks > 1_000_000, "{graph}");
+    // What lies between the blocks may hold them, as there are blocks from before.
+    assert!(graph.blocks_from_before > 0, "{graph}");
+    let of_a_block = graph.copy_bytes / graph.blocks;
+    assert!(of_a_block <= 64, "{of_a_block} bytes of {} blocks", graph.blocks);
+    drop(black_box(blocks));
 }

@@ -41,7 +41,7 @@ fn search(plan: &Plan, channel: libc::c_int, writer: &mut Writer) -> Result<(), 
     plan.threads.wait();
     let (live_blocks, live_bytes) = live();
     let is_whole = live_blocks <= blocks.len() as u64;
-    let ranges = ranges(plan, &maps, &blocks, is_whole)?;
+    let ranges = ranges(plan, &maps)?;
     let cells = Cells::find(&blocks)?;
     let mut typed = Typed::find(&plan.types, &blocks)?;
     let roots = plan.roots.len();
@@ -66,6 +66,13 @@ fn search(plan: &Plan, channel: libc::c_int, writer: &mut Writer) -> Result<(), 
         if let Some(block) = (node as usize).checked_sub(roots) {
             return typed.each_range(&blocks, block, refer);
         }
+        if !is_whole && is_before(plan, node) {
+            let is_other = |map: &&Range| !plan.is_of_thread_or_module(**map, &maps);
+            for map in maps.all.iter().filter(is_other) {
+                blocks.each_gap(*map, |gap| refer(gap.start, gap.end));
+            }
+            return;
+        }
         let first = ranges.partition_point(|it| it.root < u64::from(node));
         for it in ranges[first..].iter().take_while(|it| it.root == u64::from(node)) {
             refer(it.range.start, it.range.end);
@@ -81,7 +88,7 @@ fn search(plan: &Plan, channel: libc::c_int, writer: &mut Writer) -> Result<(), 
     }
     graph.begin_weak();
     for root in numbers.filter(is_weak) {
-        if plan.roots.get(root as usize).is_some_and(|it| matches!(it.kept, Kept::Before)) {
+        if is_before(plan, root) {
             graph.begin_weak();
             for runtime in cells.runtimes.iter() {
                 graph.reach(roots as u32 + runtime, &mut scan)?;
@@ -142,15 +149,15 @@ struct RootRange {
 // SAFETY: numbers.
 unsafe impl crate::picture::Plain for RootRange {}
 
-/// The readable ranges of all roots, in the order of the roots. `is_whole`: there are no blocks
-/// from before.
-fn ranges(
-    plan: &Plan,
-    maps: &Maps,
-    blocks: &Blocks,
-    is_whole: bool,
-) -> Result<List<RootRange>, NoRoom> {
-    let most = plan.roots.len() + maps.all.len() * 2 + plan.ranges.len() + 16 + blocks.len();
+/// Whether a root is what lies between the blocks: those from before.
+fn is_before(plan: &Plan, root: u32) -> bool {
+    plan.roots.get(root as usize).is_some_and(|it| matches!(it.kept, Kept::Before))
+}
+
+/// The readable ranges of all roots, in the order of the roots. Those between the blocks are not
+/// among them: they are as many as the blocks.
+fn ranges(plan: &Plan, maps: &Maps) -> Result<List<RootRange>, NoRoom> {
+    let most = plan.roots.len() + maps.all.len() * 2 + plan.ranges.len() + 16;
     let mut found = List::with_capacity(2 * most).ok_or(NoRoom)?;
     let mut has_room = true;
     for (root, kept) in plan.roots.iter().enumerate() {
@@ -165,12 +172,7 @@ fn ranges(
         match kept.kept {
             Kept::Ranges(first, end) => plan.ranges[first..end].iter().for_each(|it| add(*it)),
             Kept::Stack(thread) => plan.stack(thread, maps).into_iter().for_each(&mut add),
-            Kept::Before if is_whole => {}
-            Kept::Before => {
-                for map in maps.all.iter().filter(|map| !plan.is_of_thread_or_module(**map, maps)) {
-                    blocks.each_gap(*map, &mut add);
-                }
-            }
+            Kept::Before => {}
             Kept::Files => {
                 maps.of_files.iter().filter(|it| !plan.has_module(**it)).for_each(|it| add(*it));
             }
