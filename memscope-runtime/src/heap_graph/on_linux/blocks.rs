@@ -205,6 +205,8 @@ struct Found {
     sizes: List<u32>,
     cells: Bits,
     is_full: bool,
+    /// Readable memory without a gap, where the last block was looked for.
+    run: Range,
 }
 
 impl Found {
@@ -215,6 +217,7 @@ impl Found {
                 sizes: List::with_capacity(capacity)?,
                 cells: Bits::new(capacity)?,
                 is_full: false,
+                run: Range { start: 0, end: 0 },
             })
         };
         make().ok_or(NoRoom)
@@ -225,14 +228,20 @@ impl Found {
         let Listed { block, bytes, owner, is_marked } = listed;
         let is_own = owner == Owner::memscope();
         let is_behind = self.end() <= block as u64;
-        let is_there = || {
-            let end = block.saturating_add(bytes);
-            bytes != 0 && maps.at(block).is_some_and(|map| end <= maps.end_of_run(map))
-        };
-        if !is_own && is_behind && is_there() {
+        if !is_own && is_behind && bytes != 0 && self.is_readable(maps, block, bytes) {
             let kept = u32::try_from(bytes).unwrap_or(LARGE);
             self.push(block as u64, kept, is_marked || owner.may_be_cell());
         }
+    }
+
+    /// Whether so many bytes can be read there.
+    fn is_readable(&mut self, maps: &Maps, start: usize, bytes: usize) -> bool {
+        // PERF: most blocks lie where the one before does.
+        if !self.run.contains(start) {
+            let Some(map) = maps.at(start) else { return false };
+            self.run = Range { start: map.start, end: maps.end_of_run(map) };
+        }
+        start.saturating_add(bytes) <= self.run.end
     }
 
     fn copy(&mut self, from: &Self, at: usize) {

@@ -167,13 +167,10 @@ impl Graph {
         let len = self.len();
         let (first_in, sources) = self.sources()?;
         let mut semi = List::<u32>::zeroed(len).ok_or(NoRoom)?;
-        let mut label = List::<u32>::zeroed(len).ok_or(NoRoom)?;
+        // The least semidominator on the way up to which an order's parent was shortened.
+        let mut least = List::<u32>::zeroed(len).ok_or(NoRoom)?;
         let mut dominator = List::<u32>::zeroed(len).ok_or(NoRoom)?;
-        for at in 0..len {
-            semi[at] = number(at);
-            label[at] = number(at);
-            dominator[at] = self.parent[at];
-        }
+        dominator.copy_from_slice(&self.parent);
         for at in (1..len).rev() {
             let mut best = self.parent[at];
             for source in first_in[at]..first_in[at + 1] {
@@ -181,12 +178,13 @@ impl Graph {
                 let candidate = if from as usize <= at {
                     from
                 } else {
-                    self.shorten(from, number(at), &semi, &mut label);
-                    semi[label[from as usize] as usize]
+                    self.shorten(from, number(at), &mut least);
+                    least[from as usize]
                 };
                 best = best.min(candidate);
             }
             semi[at] = best;
+            least[at] = best;
         }
         for at in 1..len {
             let mut over = dominator[at];
@@ -200,8 +198,8 @@ impl Graph {
     }
 
     /// Shortens the way from an order up to those that are not done yet, all of which are `at` or
-    /// less. Leaves the least semidominator of the way in the label.
-    fn shorten(&mut self, from: u32, at: u32, semi: &List<u32>, label: &mut List<u32>) {
+    /// less. Leaves the least semidominator of the way in `least`.
+    fn shorten(&mut self, from: u32, at: u32, least: &mut List<u32>) {
         // The way, last first, in the lists that the search is done with.
         let mut depth = 0;
         let mut over = from;
@@ -211,14 +209,11 @@ impl Graph {
             over = self.parent[over as usize];
         }
         let top = self.parent[over as usize];
-        let mut least = label[over as usize];
+        let mut so_far = least[over as usize];
         for step in (0..depth).rev() {
             let on_way = self.cursor[step] as usize;
-            if semi[least as usize] < semi[label[on_way] as usize] {
-                label[on_way] = least;
-            } else {
-                least = label[on_way];
-            }
+            so_far = so_far.min(least[on_way]);
+            least[on_way] = so_far;
             self.parent[on_way] = top;
         }
     }
