@@ -24,6 +24,7 @@ use memscope_tests::{Zeroing, workers};
 
 mod clock;
 mod healthy;
+mod lost;
 mod service;
 mod several;
 mod sick;
@@ -63,7 +64,7 @@ pub(crate) struct Fault {
 const OR_NOTHING: &str = ", or nothing";
 
 fn main() -> ExitCode {
-    let sick = || sick::SICK.iter().chain(several::SEVERAL);
+    let sick = || sick::SICK.iter().chain(lost::LOST).chain(several::SEVERAL);
     let services = || sick().chain(healthy::HEALTHY);
     if let Ok(name) = env::var(NAME) {
         let service = services().find(|service| service.name.contains(&name));
@@ -178,6 +179,7 @@ impl<'s> Outcome<'s> {
 fn has_line_of(code: &str, function: &str) -> bool {
     let (file, text) = match function.split("::").next() {
         Some("several") => ("several.rs:", include_str!("several.rs")),
+        Some("lost") => ("lost.rs:", include_str!("lost.rs")),
         _ => ("sick.rs:", include_str!("sick.rs")),
     };
     let source = text.lines().zip(1u32..);
