@@ -43,6 +43,9 @@ services! {
     tenants: "a map of 80 tenants, each made at its first request";
     full_table: "a table of 700 peers, all of which have come";
     day_and_night: "sessions that come by day and go by night";
+    last_events: "a list of events that requests of three kinds add to, and that is flushed";
+    full_by_three: "a map of 500 replies that requests of three kinds fill early";
+    evicting_by_ten: "a cache that drops its oldest, which ten handlers fill by one function";
 }
 
 /// tungstenite-rs#480: a buffer for each open socket.
@@ -374,5 +377,94 @@ async fn day_and_night(mode: Mode) -> Leaks {
         }
     })
     .await;
+    judge()
+}
+
+async fn last_events(mode: Mode) -> Leaks {
+    static EVENTS: Mutex<Vec<[usize; 16]>> = Mutex::new(Vec::new());
+    async fn request(number: usize) {
+        yield_now().await;
+        let mut events = lock(&EVENTS);
+        events.push([number; 16]);
+        if events.len() >= 600 {
+            *events = Vec::new();
+        }
+    }
+    async fn login(number: usize) {
+        request(number).await;
+    }
+    async fn search(number: usize) {
+        request(number).await;
+    }
+    async fn order(number: usize) {
+        request(number).await;
+    }
+    rounds(async |_| {
+        for number in 0..50 {
+            mode.spawn("login", login(number)).await.expect("no panic");
+            mode.spawn("search", search(number)).await.expect("no panic");
+            mode.spawn("order", order(number)).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+async fn full_by_three(mode: Mode) -> Leaks {
+    static REPLIES: Mutex<BTreeMap<usize, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    static TABLE: Mutex<Vec<[usize; 16]>> = Mutex::new(Vec::new());
+    async fn request(number: usize) {
+        yield_now().await;
+        lock(&REPLIES).entry(number % 500).or_insert_with(|| vec![1; 600]);
+        let mut table = lock(&TABLE);
+        if table.len() < 500 {
+            table.push([number; 16]);
+        }
+    }
+    async fn login(number: usize) {
+        request(number).await;
+    }
+    async fn search(number: usize) {
+        request(number).await;
+    }
+    async fn order(number: usize) {
+        request(number).await;
+    }
+    rounds(async |round| {
+        for number in 0..50 {
+            let number = 3 * (50 * round + number);
+            mode.spawn("login", login(number)).await.expect("no panic");
+            mode.spawn("search", search(number + 1)).await.expect("no panic");
+            mode.spawn("order", order(number + 2)).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+async fn evicting_by_ten(mode: Mode) -> Leaks {
+    static RECENT: Mutex<VecDeque<Vec<u8>>> = Mutex::new(VecDeque::new());
+    fn remember() {
+        let mut recent = lock(&RECENT);
+        recent.push_back(black_box(vec![1; 2_000]));
+        if recent.len() > 400 {
+            recent.pop_front();
+        }
+    }
+    macro_rules! handlers {
+        ($($name:ident)*) => {
+            $(async fn $name() {
+                yield_now().await;
+                remember();
+            })*
+            rounds(async |_| {
+                for _ in 0..10 {
+                    $(mode.spawn(stringify!($name), $name()).await.expect("no panic");)*
+                }
+            })
+            .await;
+        };
+    }
+    handlers!(list show create update delete search login logout upload report);
     judge()
 }

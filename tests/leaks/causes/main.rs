@@ -24,7 +24,9 @@ use memscope_tests::{Zeroing, workers};
 
 mod clock;
 mod healthy;
+mod lost;
 mod service;
+mod several;
 mod sick;
 
 use service::{Mode, Service};
@@ -62,7 +64,8 @@ pub(crate) struct Fault {
 const OR_NOTHING: &str = ", or nothing";
 
 fn main() -> ExitCode {
-    let services = || sick::SICK.iter().chain(healthy::HEALTHY);
+    let sick = || sick::SICK.iter().chain(lost::LOST).chain(several::SEVERAL);
+    let services = || sick().chain(healthy::HEALTHY);
     if let Ok(name) = env::var(NAME) {
         let service = services().find(|service| service.name.contains(&name));
         be(service.expect("no service has this in its name"));
@@ -172,9 +175,14 @@ impl<'s> Outcome<'s> {
     }
 }
 
-/// Whether the code of a finding is this function of `sick.rs`, at a line in it.
+/// Whether the code of a finding is this function of a file here, at a line in it.
 fn has_line_of(code: &str, function: &str) -> bool {
-    let source = include_str!("sick.rs").lines().zip(1u32..);
+    let (file, text) = match function.split("::").next() {
+        Some("several") => ("several.rs:", include_str!("several.rs")),
+        Some("lost") => ("lost.rs:", include_str!("lost.rs")),
+        _ => ("sick.rs:", include_str!("sick.rs")),
+    };
+    let source = text.lines().zip(1u32..);
     let start = format!("fn {}(", function.rsplit("::").next().expect("a name"));
     let lines: Vec<u32> = source
         .skip_while(|(text, _)| !text.trim_start_matches("async ").starts_with(&start))
@@ -182,7 +190,7 @@ fn has_line_of(code: &str, function: &str) -> bool {
         .map(|(_, line)| line)
         .collect();
     let named = code.split(" in ").filter(|it| it.contains(function));
-    let mut places = named.filter_map(|it| it.split_once("sick.rs:")?.1.split([')', ',']).next());
+    let mut places = named.filter_map(|it| it.split_once(file)?.1.split([')', ',']).next());
     places.any(|line| lines.contains(&line.parse().expect("a line")))
 }
 

@@ -63,6 +63,7 @@ services! {
     two_threads: "a thread that adds to a map for ever, and one that takes too little from its channel", Growing at "(outside every task)", Map: "as well", "";
     beside_swings: "a thread that adds to a map for ever, beside a larger cache that comes and goes", Growing at "(outside every task)", Map: "a capacity or an age", "";
     uploads: "forty clients that stay, each with a buffer that only grows", Growing at "upload", Unknown | List: "empty it as it goes", "upload";
+    diaries: "forty clients that stay, each with a list that grows by less than 64 KiB", Growing at "client", Unknown | List: "empty it as it goes", "client";
     kept_room: "forty connections, each of which keeps the room of its largest message", Growing at "connection", Unknown | List: "shrink_to", "connection";
     cycles: "sessions and peers that hold each other", Retained at "session", Unknown | Cycle: "a `Weak`", "nothing";
     shared_cache: "a shared owner that only grows", Growing at "cache", Map: "a capacity or an age", "PAGES";
@@ -453,6 +454,23 @@ async fn uploads(mode: Mode) -> Leaks {
     }
     for _ in 0..40 {
         mode.spawn("upload", upload());
+    }
+    rounds(async |_| {}).await;
+    judge()
+}
+
+/// As [`uploads`], by less than what a finding about one task needs.
+async fn diaries(mode: Mode) -> Leaks {
+    async fn client() {
+        let mut lines = Vec::new();
+        loop {
+            lines.push(vec![1u8; 150]);
+            black_box(&lines);
+            sleep(5).await;
+        }
+    }
+    for _ in 0..40 {
+        mode.spawn("client", client());
     }
     rounds(async |_| {}).await;
     judge()

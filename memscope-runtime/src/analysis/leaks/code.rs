@@ -35,20 +35,18 @@ struct Function {
 impl Code {
     /// Returns `None` if no name is known.
     pub(super) fn of(frames: &[StackFrame]) -> Option<Self> {
-        let functions = fold(frames, usize::MAX).into_iter().filter_map(|fold| match fold {
-            Fold::Function(name, place) if !is_address(&name) => Some(Function { name, place }),
-            _ => None,
-        });
-        let mut functions: Vec<Function> = functions.collect();
-        // A closure and the function around it have one name.
-        functions.dedup_by(|outer, inner| outer.name == inner.name);
-        let own = owner(&functions.last()?.name);
-        let first_own = functions.iter().position(|it| owner(&it.name) == own);
+        let (functions, first_own) = functions(frames)?;
         let shown = functions
             .iter()
             .enumerate()
             .filter(|(at, _)| *at < SHOWN_FUNCTIONS || Some(*at) == first_own);
         Some(Self(shown.map(|(_, it)| it.clone()).collect()))
+    }
+
+    /// The innermost function of the program's own.
+    pub(super) fn innermost_own(frames: &[StackFrame]) -> Option<Self> {
+        let (functions, first_own) = functions(frames)?;
+        Some(Self(vec![functions.into_iter().nth(first_own?)?]))
     }
 
     /// The program's functions that spawn, if the bytes of a stack are cells of Tokio's.
@@ -81,6 +79,20 @@ impl Code {
     }
 }
 
+/// The functions of a stack, the innermost first, and the index of the first that is the program's.
+fn functions(frames: &[StackFrame]) -> Option<(Vec<Function>, Option<usize>)> {
+    let functions = fold(frames, usize::MAX).into_iter().filter_map(|fold| match fold {
+        Fold::Function(name, place) if !is_address(&name) => Some(Function { name, place }),
+        _ => None,
+    });
+    let mut functions: Vec<Function> = functions.collect();
+    // A closure and the function around it have one name.
+    functions.dedup_by(|outer, inner| outer.name == inner.name);
+    let own = owner(&functions.last()?.name);
+    let first_own = functions.iter().position(|it| owner(&it.name) == own);
+    Some((functions, first_own))
+}
+
 /// The code of some stacks, each once by its functions.
 #[derive(Debug, Default)]
 pub(super) struct Codes(Vec<Share>);
@@ -100,12 +112,7 @@ impl Codes {
         let Some(share) = self.0.iter_mut().find(|share| is_same(share)) else {
             return self.0.push(Share::of(code, bytes, samples));
         };
-        share.bytes = share.bytes.saturating_add(bytes);
-        share.samples = share.samples.saturating_add(samples);
-        match share.lines.iter_mut().find(|it| it.0 == code) {
-            Some((_, sum)) => *sum = sum.saturating_add(bytes),
-            None => share.lines.push((code, bytes)),
-        }
+        share.add(Share::of(code, bytes, samples));
     }
 
     /// The most bytes first.
@@ -116,6 +123,18 @@ impl Codes {
 }
 
 impl Share {
+    /// Adds what the stacks of the same functions have.
+    pub(super) fn add(&mut self, other: Self) {
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.samples = self.samples.saturating_add(other.samples);
+        for (code, bytes) in other.lines {
+            match self.lines.iter_mut().find(|it| it.0 == code) {
+                Some((_, sum)) => *sum = sum.saturating_add(bytes),
+                None => self.lines.push((code, bytes)),
+            }
+        }
+    }
+
     pub(super) fn of(code: Code, bytes: u64, samples: u64) -> Self {
         Self { bytes, samples, lines: vec![(code, bytes)] }
     }

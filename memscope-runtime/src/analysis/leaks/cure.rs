@@ -20,7 +20,7 @@ pub(super) struct Case<'a> {
     pub(super) freed: Option<&'a Freed<'a>>,
     /// Whether the tasks that allocated them have ended.
     pub(super) has_ended: bool,
-    /// Whether no task allocated them.
+    /// Whether no task allocated them, or tasks of several sites share them.
     pub(super) is_outside: bool,
 }
 

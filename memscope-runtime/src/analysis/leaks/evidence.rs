@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
     cause::{self, Clue, LeakCause, Part},
-    code::{Code, Codes},
+    code::{Code, Codes, Share},
     growth::Suspect,
     holder::Held,
     pile::LEAST_PILED,
@@ -30,7 +30,7 @@ const LEAST_FREED: u64 = 8;
 const LEAST_OF_FREED: u64 = 2;
 /// A shared collection that tasks of another site reallocate is many bytes in few blocks: fewer
 /// than these, however large it has grown by doubling.
-const LEAST_FREED_BLOCKS: u64 = 32;
+pub(super) const LEAST_FREED_BLOCKS: u64 = 32;
 
 /// Indices over one snapshot.
 pub(super) struct Evidence<'a> {
@@ -162,6 +162,32 @@ impl<'a> Evidence<'a> {
         })
     }
 
+    /// What the stacks of the live bytes of several sites have in common, of those that have come
+    /// since then.
+    pub(super) fn clue_of_sites(&self, places: &[Place], since_ns: Option<u64>) -> Option<Clue> {
+        let sites = self.snapshot.sites();
+        let is_one = |site: &SiteProfile| places.contains(&place_of(site));
+        let is_theirs =
+            |stack: &&StackProfile| stack.site.and_then(|site| sites.get(site)).is_some_and(is_one);
+        let stacks = self.snapshot.stacks().iter().filter(is_theirs);
+        self.clue_of_stacks(stacks, since_ns, || {
+            sites.iter().filter(|site| is_one(site)).fold(0, |sum, site| sum + site.live_bytes)
+        })
+    }
+
+    /// The innermost functions of the program's own in the stacks of a site's live bytes, the most
+    /// bytes first.
+    pub(super) fn own_functions(&self, place: &Place) -> Vec<Share> {
+        let mut codes = Codes::default();
+        let stacks = self.snapshot.stacks().iter().filter(|stack| stack.live_samples != 0);
+        for stack in stacks.filter(|stack| self.is_of(stack, place)) {
+            if let Some(code) = Code::innermost_own(&stack.frames) {
+                codes.add(code, stack.live_bytes, stack.live_samples);
+            }
+        }
+        codes.largest_first()
+    }
+
     /// Whether a stack is of the site at this place.
     fn is_of(&self, stack: &StackProfile, place: &Place) -> bool {
         let site = stack.site.and_then(|site| self.snapshot.sites().get(site));
@@ -216,6 +242,11 @@ impl<'a> Evidence<'a> {
     /// has the graph of the heap.
     pub(super) fn held(&self, site: Option<&str>, of: &Suspect) -> Option<Held> {
         Held::of(self.snapshot.heap_graph()?, site, of.most())
+    }
+
+    /// The same of several sites.
+    pub(super) fn held_of_sites(&self, sites: &[&str], least: u64) -> Option<Held> {
+        Held::of_sites(self.snapshot.heap_graph()?, sites, least)
     }
 
     /// What the stacks of live bytes that one of these tasks has alone have in common, of those

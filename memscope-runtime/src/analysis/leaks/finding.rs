@@ -65,7 +65,8 @@ impl fmt::Display for LeakKind {
 /// memory that is mostly freed again, or clients that come and stay, for less than a day. And so is
 /// what was found by whose bytes the whole process does not grow, what samples of stacks alone
 /// show, tasks that each hold more than before, and a collection that doubles and may have reached
-/// its size.
+/// its size. What tasks of several sites keep by one function is as severe as the worst of these
+/// sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -119,8 +120,12 @@ pub struct Leak {
     pub kind: LeakKind,
     /// How much it matters.
     pub severity: Severity,
-    /// The site of the tasks.
+    /// The site of the tasks; of several, the one that has most of the bytes.
     pub place: Place,
+    /// The other sites whose tasks it is about as well: they share what grows, or call the same
+    /// function that allocates it.
+    #[serde(default)]
+    pub others: Vec<Place>,
     /// The task. Of several stuck tasks it is the one that was polled the longest ago; of several
     /// that each grow, the largest; of tasks whose number only rises, the oldest. `None` where the
     /// finding is about ended tasks.
@@ -180,6 +185,7 @@ impl Leak {
             kind,
             severity: Severity::Low,
             place,
+            others: Vec::new(),
             task: None,
             bytes: 0,
             count: 0,

@@ -110,7 +110,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Kno
         }
         let pile = Pile::of(site, growth, watched)?;
         filling.remove(place);
-        if let Some(leak) = staying::find(place, growth, site, &living, &evidence) {
+        if let Some(leak) = staying::find(place, growth, site, &living, &evidence, options) {
             return Some((leak, *growth));
         }
         Some((pile.finding(place, growth, site, &living, &evidence), *growth))

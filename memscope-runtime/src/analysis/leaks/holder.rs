@@ -27,8 +27,16 @@ impl Held {
     /// task has. Returns `None` if nothing holds as much, or several roots hold it together.
     pub(super) fn of(graph: &HeapGraph, site: Option<&str>, least: u64) -> Option<Self> {
         Self::nothing(graph, site).filter(|it| it.bytes() >= least).or_else(|| {
-            Self::roots(graph, site).max_by_key(Self::bytes).filter(|it| it.bytes() >= least)
+            let roots = Self::roots(graph, |it| it == site);
+            roots.max_by_key(Self::bytes).filter(|it| it.bytes() >= least)
         })
+    }
+
+    /// What holds at least so many bytes, those of a block among them that a task of one of these
+    /// sites has made.
+    pub(super) fn of_sites(graph: &HeapGraph, sites: &[&str], least: u64) -> Option<Self> {
+        let roots = Self::roots(graph, |site| site.is_some_and(|site| sites.contains(&site)));
+        roots.max_by_key(Self::bytes).filter(|it| it.bytes() >= least)
     }
 
     fn nothing(graph: &HeapGraph, site: Option<&str>) -> Option<Self> {
@@ -42,8 +50,11 @@ impl Held {
         (bytes != 0).then_some(Self::Nothing { bytes, is_in_cycles: of_cycles >= bytes / 2 })
     }
 
-    /// The roots that hold blocks of the site, those of one kind and name together.
-    fn roots(graph: &HeapGraph, site: Option<&str>) -> impl Iterator<Item = Self> {
+    /// The roots that hold blocks of a site, those of one kind and name together.
+    fn roots(
+        graph: &HeapGraph,
+        is_of: impl Fn(Option<&str>) -> bool,
+    ) -> impl Iterator<Item = Self> {
         struct Group<'g> {
             roots: u64,
             bytes: u64,
@@ -52,7 +63,7 @@ impl Held {
         }
         let mut groups: HashMap<(RootKind, &str), Group<'_>> = HashMap::new();
         for root in &graph.roots {
-            let steps = root.largest.iter().filter(|step| step.site.as_deref() == site);
+            let steps = root.largest.iter().filter(|step| is_of(step.site.as_deref()));
             let Some(bytes) = steps.map(|step| step.retained_bytes).max() else { continue };
             let new = Group { roots: 0, bytes: 0, first: root, has_one_variable: true };
             let group = groups.entry((root.kind, &root.name)).or_insert(new);
@@ -122,6 +133,11 @@ impl Held {
             RootKind::Runtime => "Tokio's runtime".to_owned(),
             RootKind::Other => name.clone(),
         }
+    }
+
+    /// What a finding says beside [`sentence`](Self::sentence), which is at its end.
+    pub(super) fn without_sentence(evidence: &str) -> &str {
+        evidence.split(" In the graph of the heap ").next().unwrap_or_default()
     }
 
     /// What a finding says of it, as a sentence.

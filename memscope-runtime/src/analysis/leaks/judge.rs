@@ -1,8 +1,9 @@
 //! Puts together what each kind of finding has found, so that no byte is in two of them.
 
 use super::{
-    LeakKind, LeakOptions, Leaks, Severity, backlog, cells, certainty, cross_frees, growing, level,
-    lost, over_budget, process_memory, retained, shared, stuck, unjoined, unjudged, untracked,
+    LeakKind, LeakOptions, Leaks, Severity, backlog, callers, cells, certainty, common,
+    cross_frees, growing, level, lost, over_budget, process_memory, retained, shared, stuck,
+    unjoined, unjudged, untracked,
 };
 use crate::{
     primitives::order,
@@ -40,6 +41,9 @@ impl MemorySnapshot {
         let mut grown = unjoined.grown;
         let has_unjoined = !grown.is_empty();
         grown.extend(growing::find(self, options, &known));
+        known.sites.extend(known.piles.drain());
+        known.sites.extend(grown.iter().map(|(leak, _)| leak.place.clone()));
+        grown.extend(common::find(self, options, &known.sites));
         let shared = shared::find(self, options);
         if !known.has_untracked {
             grown.extend(untracked::find(self, options, has_unjoined, &shared));
@@ -68,14 +72,15 @@ impl MemorySnapshot {
         };
         not_judged.extend(process_memory::not_judged(self));
         findings.extend(stuck.leaks);
+        let judged = findings.into_iter().map(|leak| (leak, None));
+        let judged = judged.chain(long.into_iter().map(|(leak, growth)| (leak, Some(growth))));
         let watched = self.observed_ns();
-        for leak in &mut findings {
-            certainty::judge(leak, None, watched, options);
-            level::weigh(self, leak, None);
-        }
-        for (mut leak, growth) in long {
-            certainty::judge(&mut leak, Some(&growth), watched, options);
-            level::weigh(self, &mut leak, Some(&growth));
+        let mut findings = Vec::new();
+        let mut judged = callers::join(self, judged.collect());
+        common::hint(self, options, judged.iter_mut().map(|(leak, _)| leak));
+        for (mut leak, growth) in judged {
+            certainty::judge(&mut leak, growth.as_ref(), watched, options);
+            level::weigh(self, &mut leak, growth.as_ref());
             findings.push(leak);
         }
         if self.observed_ns() < options.growth_ns() {

@@ -27,7 +27,7 @@ pub(super) struct Keeper<'a> {
     pub(super) living: Option<String>,
     /// Whether the tasks that allocated them have ended.
     pub(super) has_ended: bool,
-    /// Whether no task allocated them.
+    /// Whether no task allocated them, or tasks of several sites share them.
     pub(super) is_outside: bool,
 }
 
@@ -88,16 +88,18 @@ impl<'a> Keeper<'a> {
     pub(super) fn tell(self, leak: Leak, usual: impl FnOnce() -> String) -> Leak {
         let (cause, known_by) = self.cause();
         let variable = self.largest.as_deref();
+        // What a static holds does not end with the task that has allocated it.
+        let of_program = self.held.as_ref().and_then(Held::variable);
         let known = Case {
             cause,
             by: if known_by == KnownBy::Variable { "" } else { &self.clue.by },
-            variable: variable.or_else(|| self.held.as_ref().and_then(Held::variable)),
+            variable: variable.or(of_program),
             tasks: self.holding_tasks(),
             sends: self.clue.sends.as_deref(),
             living: self.living.as_deref(),
             freed: self.freed.as_ref(),
             has_ended: self.has_ended,
-            is_outside: self.is_outside,
+            is_outside: self.is_outside || of_program.is_some() && !self.has_ended,
         };
         let fix = known.cure().unwrap_or_else(usual);
         let mut evidence = leak.evidence;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     alloc::own_work,
-    model::{HandOver, Measured},
+    model::{HandOver, Measured, Place},
     primitives::reserve,
     snapshot::MemorySnapshot,
 };
@@ -30,6 +30,8 @@ mod unjoined;
 mod waits;
 mod pile;
 mod moved;
+mod common;
+mod callers;
 mod staying;
 mod growing;
 mod over_budget;
@@ -193,7 +195,9 @@ impl Leaks {
         let is_lost = |leak: &Leak| leak.kind == LeakKind::Lost;
         let is_in_another = |lost: &Leak| {
             let mut all = self.findings.iter();
-            all.any(|leak| !is_lost(leak) && leak.place.name == lost.place.name)
+            let has_name = |place: &Place| place.name == lost.place.name;
+            let is_of = |leak: &Leak| has_name(&leak.place) || leak.others.iter().any(has_name);
+            all.any(|leak| !is_lost(leak) && is_of(leak))
         };
         let findings = self
             .findings

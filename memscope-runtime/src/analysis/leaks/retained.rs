@@ -238,7 +238,7 @@ fn usual(site: &SiteProfile) -> &'static str {
     } else if is_most(site.panicked) {
         "most of these tasks panicked: free in a destructor what must not outlive them, not at their end"
     } else {
-        "if a shared collection keeps them, remove there what a task has put in when it ends, or bound it (a cache needs a capacity or an age); if they wait in a channel, bound it or make its consumer faster; if `Arc`s hold each other, make one a `Weak`"
+        "if a shared collection keeps them, remove there what a task has put in when it ends, or bound it (a cache needs a capacity or an age); if they wait in a channel, bound it or make its consumer faster; if `Arc`s hold each other, make one a `Weak`; if nothing leads to them, which a graph of the heap tells, look for `mem::forget`, `Box::leak` and `into_raw`"
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     growing::{blank, complete, is_as_others},
     growth::{Growth, Suspect},
     keeper::Keeper,
+    options::LeakOptions,
     wording::out_of,
 };
 use crate::{
@@ -22,6 +23,8 @@ use crate::{
 const BEGIN: u64 = 8;
 /// One task is no pattern.
 const LEAST_RISEN: usize = 4;
+/// Where tasks are said to rise on and on, they have all but one part in so many of what has come.
+const LEAST_OF_FILLING: u64 = 4;
 
 /// What a collection keeps is not seen in its block.
 const OR_SHRINK: &str = "; if it is emptied, it keeps the room of its largest content: `shrink_to` \
@@ -31,6 +34,8 @@ const OR_SHRINK: &str = "; if it is emptied, it keeps the room of its largest co
 struct Risen<'a> {
     task: &'a TaskMemoryProfile,
     bytes: u64,
+    /// Whether its bytes rise to the end, in the samples since then.
+    rises_on: bool,
 }
 
 /// The finding of a site that grows because tasks which were there before hold more, and none of
@@ -43,9 +48,12 @@ pub(super) fn find(
     site: &SiteProfile,
     living: &[&TaskMemoryProfile],
     evidence: &Evidence<'_>,
+    options: &LeakOptions,
 ) -> Option<Leak> {
+    // Of a little, a course is a course as well: that it is much is known of the sum.
+    let options = options.clone().least_growth(1);
     let there: Vec<Risen<'_>> =
-        living.iter().filter_map(|task| Risen::of(task, growth, evidence)).collect();
+        living.iter().filter_map(|task| Risen::of(task, growth, evidence, &options)).collect();
     let risen = there.iter().filter(|it| it.bytes != 0 && !is_as_others(it.task, site));
     let risen: Vec<&Risen<'_>> = risen.collect();
     let more = sum(risen.iter().map(|it| it.bytes));
@@ -58,8 +66,16 @@ pub(super) fn find(
     let ids: Vec<TaskId> = risen.iter().map(|it| it.task.id).collect();
     let count = risen.len() as u64;
     let mut leak = Leak { task: Some(largest.id), count, ..blank(place, growth) };
+    // What each fills on and on is not emptied, and keeps no room of another content.
+    let filling = sum(risen.iter().filter(|it| it.rises_on).map(|it| it.bytes));
+    let rises_on = filling >= more / LEAST_OF_FILLING * (LEAST_OF_FILLING - 1);
+    let how = if rises_on {
+        "most of that in tasks which rise on and on, each by little"
+    } else {
+        "and have risen once or now and then"
+    };
     leak.evidence = format!(
-        "{} The tasks were there before: {} of them hold more than then, and have risen once or now and then; the largest is #{}.",
+        "{} The tasks were there before: {} of them hold more than then, {how}; the largest is #{}.",
         leak.evidence,
         out_of(count, there.len() as u64),
         largest.id,
@@ -68,7 +84,8 @@ pub(super) fn find(
     let mut leak = keeper.tell(leak, || {
         "bound the buffer or map that each of these tasks fills, or empty it as it goes".to_owned()
     });
-    if matches!(leak.cause, LeakCause::Unknown | LeakCause::List | LeakCause::Map) {
+    let may_be_room = matches!(leak.cause, LeakCause::Unknown | LeakCause::List | LeakCause::Map);
+    if may_be_room && !rises_on {
         leak.fix.push_str(OR_SHRINK);
     }
     // Once each has met its largest message, it is over.
@@ -77,7 +94,12 @@ pub(super) fn find(
 
 impl<'a> Risen<'a> {
     /// Returns `None` if the task was not there before, or is not watched.
-    fn of(task: &'a TaskMemoryProfile, growth: &Growth, evidence: &Evidence<'_>) -> Option<Self> {
+    fn of(
+        task: &'a TaskMemoryProfile,
+        growth: &Growth,
+        evidence: &Evidence<'_>,
+        options: &LeakOptions,
+    ) -> Option<Self> {
         let points = evidence.points_of_task(task.id)?;
         let since_ns = growth.course.first().at_ns;
         let first = points.first()?;
@@ -85,7 +107,8 @@ impl<'a> Risen<'a> {
             return None;
         }
         let before = points.iter().rev().find(|point| point.at_ns <= since_ns).unwrap_or(first);
-        Some(Self { task, bytes: task.live_bytes.saturating_sub(before.live_bytes) })
+        let bytes = task.live_bytes.saturating_sub(before.live_bytes);
+        Some(Self { task, bytes, rises_on: Growth::of(points, options).is_some() })
     }
 }
 
@@ -174,5 +197,49 @@ mod tests {
         let [leak] = found.findings() else { panic!("{found}") };
         assert_eq!(leak.cause, LeakCause::Endless, "{leak}");
         assert!(!leak.fix.contains("shrink_to"), "{leak}");
+    }
+
+    #[test]
+    fn tasks_that_each_rise_by_little_are_not_told_to_shrink_what_they_fill() {
+        // `rising`: how many of the 20 rise in each minute, by 6 KiB. The others rise once.
+        let found = |rising: u64| {
+            let kib = |task: u64, minute: u64| match minute {
+                _ if task < rising => 8 + 6 * minute,
+                _ if minute > task / 2 => 68,
+                _ => 8,
+            };
+            let points = |kib: &dyn Fn(u64) -> u64| -> Vec<(u64, u64)> {
+                (0..=10).map(|minute| (kib(minute) << 10, kib(minute) << 11)).collect()
+            };
+            let of_site = points(&|minute| (0..TASKS).map(|task| kib(task, minute)).sum());
+            let (mut rows, mut trends) =
+                (Vec::new(), vec![fixture::trend(None, "client", &of_site)]);
+            for task in 0..TASKS {
+                let live = kib(task, 10) << 10;
+                let held = json!({ "live_bytes": live, "peak_bytes": live });
+                rows.push(fixture::task(task + 1, "client", &held));
+                let points = points(&|minute| kib(task, minute));
+                trends.push(fixture::trend(Some(task + 1), "client", &points));
+            }
+            let row = json!({
+                "spawned": TASKS, "active": TASKS, "completed": 0, "peak_histogram": [],
+                "live_bytes": of_site.last().map_or(0, |point| point.0), "waits_timed": 0,
+            });
+            let sites = [fixture::site("client", &row)];
+            snapshot(&json!({ "sites": sites, "tasks": rows, "trends": trends })).leaks()
+        };
+        let filling = found(20);
+        let [leak] = filling.findings() else { panic!("{filling}") };
+        assert_eq!(
+            leak.fix,
+            "bound the buffer or map that each of these tasks fills, or empty it as it goes"
+        );
+        let seen = "all 20 of them hold more than then, most of that in tasks which rise on and \
+                    on, each by little; the largest is #1.";
+        assert!(leak.evidence.ends_with(seen), "{leak}");
+        assert_eq!((leak.count, leak.severity), (20, Severity::Low), "{leak}");
+        let mixed = found(10);
+        let [leak] = mixed.findings() else { panic!("{mixed}") };
+        assert!(leak.fix.contains("`shrink_to` it then"), "{leak}");
     }
 }

@@ -55,6 +55,18 @@ pub(crate) fn several(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
+/// `` `list`, `show` and 8 more ``.
+pub(super) fn names(names: &[&str]) -> String {
+    const MOST: usize = 5;
+    let shown = names.iter().take(MOST).map(|name| format!("`{}`", cell(name, 48)));
+    let mut shown: Vec<String> = shown.collect();
+    let last = match names.len().checked_sub(MOST) {
+        Some(left @ 1..) => format!("{} more", count(left as u64)),
+        _ => shown.pop().unwrap_or_default(),
+    };
+    if shown.is_empty() { last } else { format!("{} and {last}", shown.join(", ")) }
+}
+
 /// The share of `part` in `whole`, in words: `80 %`, `less than 1 %`.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {

@@ -1,0 +1,63 @@
+//! Services that give up blocks without a free, and nothing leads to these any more.
+
+use std::{hint::black_box, mem};
+
+use memscope_rs::analysis::{LeakCause, LeakKind, Leaks};
+use tokio::task::yield_now;
+
+use crate::{
+    Fault,
+    service::{Mode, Service, judge, rounds},
+};
+
+macro_rules! services {
+    ($($run:ident: $name:literal, $kind:ident at $site:literal, $($cause:ident)|+: $cure:literal, $holder:literal;)*) => {
+        pub(crate) const LOST: &[Service] = &[$(Service {
+            name: $name,
+            fault: Some(Fault {
+                kinds: &[LeakKind::$kind],
+                site: $site,
+                code: concat!("lost::", stringify!($run)),
+                causes: &[$(LeakCause::$cause),+],
+                cure: $cure,
+                holder: $holder,
+            }),
+            run: |mode| Box::pin($run(mode)),
+        },)*];
+    };
+}
+
+services! {
+    forgotten: "requests each of which forgets a box", Retained at "request", Unknown | Lost: "`mem::forget`", "nothing";
+    given_up: "requests each of which makes a raw pointer and drops it", Retained at "request", Unknown | Lost: "`into_raw`", "nothing";
+}
+
+async fn forgotten(mode: Mode) -> Leaks {
+    async fn request(number: u8) {
+        let page = black_box(Box::new([number; 1_000]));
+        yield_now().await;
+        mem::forget(page);
+    }
+    rounds(async |_| {
+        for number in 0..20 {
+            mode.spawn("request", request(number)).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+async fn given_up(mode: Mode) -> Leaks {
+    async fn request(number: u8) {
+        let page = vec![number; 1_000].into_boxed_slice();
+        yield_now().await;
+        black_box(Box::into_raw(page).is_null());
+    }
+    rounds(async |_| {
+        for number in 0..20 {
+            mode.spawn("request", request(number)).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
