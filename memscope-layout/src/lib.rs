@@ -43,7 +43,9 @@ pub use frame::Frame;
 #[cfg(feature = "dwarf")]
 pub use layouts::{Child, Held, Layouts};
 #[cfg(feature = "dwarf")]
-pub use shape::{Field, FutureType, ListPlaces, PointerKind, Select, SelectMask, Shape, Variant};
+pub use shape::{
+    Count, Field, FutureType, Limit, ListPlaces, PointerKind, Select, SelectMask, Shape, Variant,
+};
 #[cfg(feature = "dwarf")]
 pub use source_location::Place;
 #[cfg(feature = "dwarf")]

@@ -43,6 +43,40 @@ pub struct FutureType {
     /// of the queue's address in the future. All that wait in a queue have its address.
     #[serde(default)]
     pub queue_offset: Option<u64>,
+    /// Of a type that polls its stream only while its list has room: when that is.
+    #[serde(default)]
+    pub limit: Option<Limit>,
+}
+
+/// How many futures a type has at most in its list. With as many it does not poll its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Limit {
+    /// The offset of the limit, which is as large as an address; 0 stands for none.
+    pub most_offset: u64,
+    /// How many there are.
+    pub count: Count,
+}
+
+/// Where the number of futures in a list is. All numbers are as large as an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Count {
+    /// In the first node of the list.
+    InFirst {
+        /// The offset of the address of the first node, in the type that has the limit.
+        first_offset: u64,
+        /// The offset of the number there.
+        length_offset: u64,
+    },
+    /// The difference of two numbers.
+    Between {
+        /// The offset of the number of the first future, in the type that has the limit.
+        first_offset: u64,
+        /// The offset of the number that the next one gets.
+        end_offset: u64,
+    },
 }
 
 /// A macro that has made a closure which polls several futures.

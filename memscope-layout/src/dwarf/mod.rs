@@ -5,6 +5,7 @@ mod scan;
 mod types;
 mod variants;
 mod lists;
+mod limits;
 mod poll_functions;
 mod shapes;
 mod state_machine;

@@ -70,6 +70,7 @@ mod tests {
             select: None,
             select_mask: None,
             queue_offset: None,
+            limit: None,
         }
     }
 

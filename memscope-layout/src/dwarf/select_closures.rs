@@ -6,25 +6,41 @@ use std::{collections::HashMap, sync::Arc};
 use super::{scan::PollFunction, types::Types};
 use crate::shape::Select;
 
-/// Returns the paths of the closures that these macros poll, given the functions that poll them.
+/// Returns the paths of the closures that these macros poll, given the functions that poll them, and
+/// others of that name.
+///
+/// Functions of two blocks may have one path, and so their closures. If another `poll_fn` polls one
+/// of them, it is not known which of them a macro polls: there is none then.
 pub(crate) fn select_closures(
     types: &Types<'_, '_>,
     polls: &[PollFunction],
+    others: &[PollFunction],
 ) -> HashMap<Arc<str>, Select> {
+    let is_of_closure = |it: &&PollFunction| {
+        let name = types.units.entry(it.at).and_then(|entry| types.units.name(it.at, &entry));
+        name.is_some_and(|it| it.contains("::{closure_env#"))
+    };
     let path =
         |it: &PollFunction| Some(types.path_in(it.at, &types.units.entry(it.at)?, it.parent));
-    let closure = |it: &PollFunction| {
-        let path = path(it)?;
-        let (closure, select) = select_closure(&path)?;
-        Some((closure.into(), select))
-    };
-    polls.iter().filter_map(closure).collect()
+    let all = polls.iter().chain(others.iter().filter(is_of_closure));
+    let paths: Vec<_> = all.filter_map(path).collect();
+    selects(paths.iter().filter_map(|it| polled_closure(it)))
 }
 
-/// Returns the closure that this instance of `PollFn::poll` calls, if a `select!` created it.
+/// The closures that only a macro polls, of all that a `poll_fn` polls.
+fn selects<'p>(all: impl Iterator<Item = (&'p str, Option<Select>)>) -> HashMap<Arc<str>, Select> {
+    let mut found: HashMap<&str, Option<Select>> = HashMap::new();
+    for (closure, select) in all {
+        found.entry(closure).and_modify(|it| *it = it.filter(|_| *it == select)).or_insert(select);
+    }
+    found.into_iter().filter_map(|(closure, select)| Some((closure.into(), select?))).collect()
+}
+
+/// Returns the closure that this instance of `PollFn::poll` calls, and whether a `select!` created
+/// it.
 ///
 /// Each macro defines an enum, the return type of the closure, in the function that contains both.
-fn select_closure(poll: &str) -> Option<(&str, Select)> {
+fn polled_closure(poll: &str) -> Option<(&str, Option<Select>)> {
     let of_futures = poll.strip_prefix("futures_util::future::poll_fn::{impl#");
     let of_tokio = poll.strip_prefix("core::future::poll_fn::{impl#");
     let (block, arguments) = of_tokio.or(of_futures)?.split_once("}::poll<")?;
@@ -33,16 +49,15 @@ fn select_closure(poll: &str) -> Option<(&str, Select)> {
     let (output, closure) = (&arguments[..comma], &arguments[comma + ", ".len()..]);
     let is_start = |at: &usize| closure.as_bytes()[*at..].starts_with(b"::{closure_env#");
     let start = top_level(closure).filter(is_start).last()?;
-    let behind = output.strip_prefix(&closure[..start])?;
-    match (of_tokio, of_futures) {
+    let behind = output.strip_prefix(&closure[..start]).unwrap_or_default();
+    let select = match (of_tokio, of_futures) {
         (Some(_), None) if behind.starts_with("::__tokio_select_util::Out<") => {
-            Some((closure, Select::OfTokio))
+            Some(Select::OfTokio)
         }
-        (None, Some(_)) if behind.starts_with("::__PrivResult<") => {
-            Some((closure, Select::OfFutures))
-        }
+        (None, Some(_)) if behind.starts_with("::__PrivResult<") => Some(Select::OfFutures),
         _ => None,
-    }
+    };
+    Some((closure, select))
 }
 
 /// Iterates over the positions in a type's name that are outside of all brackets.
@@ -63,6 +78,20 @@ fn top_level(name: &str) -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn select_closure(poll: &str) -> Option<(&str, Select)> {
+        polled_closure(poll).and_then(|(closure, select)| Some((closure, select?)))
+    }
+
+    #[test]
+    fn a_closure_that_something_else_polls_as_well_is_none_of_a_select() {
+        let (futures, tokio) = (Some(Select::OfFutures), Some(Select::OfTokio));
+        let found = selects(
+            [("a", futures), ("b", futures), ("a", futures), ("b", None), ("c", None)].into_iter(),
+        );
+        assert_eq!(found, HashMap::from([("a".into(), Select::OfFutures)]));
+        assert!(selects([("a", None), ("a", tokio), ("a", tokio)].into_iter()).is_empty());
+    }
 
     #[test]
     fn a_closure_is_that_of_a_select_by_what_it_returns() {

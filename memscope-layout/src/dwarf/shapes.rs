@@ -94,6 +94,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         let (name, size) = (self.types.name(at), self.types.size(at));
         let select = self.selects.get(&name).copied();
         let queue_offset = self.queue_offset(at, &name);
+        let limit = self.types.limit(at, &name);
         // A list is no plain data. Its futures have told other threads where they are.
         let is_plain_besides = besides >= Contents::Plain && !self.has_list(&shape);
         self.all.push(FutureType {
@@ -105,6 +106,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
             select,
             select_mask: if select == Some(Select::OfTokio) { self.select_mask(at) } else { None },
             queue_offset,
+            limit,
         });
         Some(id)
     }

@@ -187,6 +187,7 @@ mod tests {
             select: None,
             select_mask: None,
             queue_offset: None,
+            limit: None,
         };
         let types = [future("a::f"), future("a::f"), future("a::g")];
         let size = |layouts: &[(u64, u32)]| {

@@ -120,7 +120,11 @@ impl PathCheck {
                     _ => Some(Self::Other(OtherCheck::Value { offset, size, value })),
                 }
             }
-            Step::Pointer { .. } | Step::Object { .. } | Step::Mask { .. } | Step::End(_) => None,
+            Step::Pointer { .. }
+            | Step::Object { .. }
+            | Step::Mask { .. }
+            | Step::Limit(_)
+            | Step::End(_) => None,
         }
     }
 }

@@ -90,7 +90,7 @@ pub(super) struct Draft {
 pub(super) fn make(child: Draft, way: StepKind) -> Option<&'static Node> {
     let Draft { future, parent, frame, value, check } = child;
     let depth = parent.map_or(0, |parent| parent.depth + 1);
-    let StepKind { step, beside, reach, disabled } =
+    let StepKind { step, beside, waits_itself, reach, disabled, .. } =
         if depth < MOST_DEPTH { way } else { StepKind::end(WalkEnd::TooDeep) };
     let is_end = matches!(step, Step::End(_));
     // Paths leave half of the room for the nodes that walks need.
@@ -111,6 +111,7 @@ pub(super) fn make(child: Draft, way: StepKind) -> Option<&'static Node> {
             parent,
             frame,
             beside,
+            waits_itself,
             reach,
             disabled,
             value,

@@ -5,7 +5,7 @@ use std::slice;
 use memscope_layout::{Field, FutureType, Layouts, Select, Shape, TypeId};
 
 use super::{
-    pollers::{FUSE, FUSED_STREAM, INSTRUMENTED, POLLERS, SOURCED, Sourced},
+    pollers::{CONNECTION, FUSE, FUSED_STREAM, INSTRUMENTED, POLLERS, SOURCED, Sourced},
     tuple,
 };
 
@@ -142,6 +142,11 @@ pub(super) fn has_more_than(layouts: &Layouts, future: &FutureType, count: usize
 /// the one that it polls.
 pub(super) fn is_output(future: &FutureType, variant: &str) -> bool {
     (may_be_over(future) || path(future) == FUSED_STREAM) && variant == "Done"
+}
+
+/// Whether the type waits for what is no future while it has none.
+pub(super) fn waits_itself(future: &FutureType) -> bool {
+    path(future) == CONNECTION
 }
 
 /// Whether what the type holds is all of a single field.

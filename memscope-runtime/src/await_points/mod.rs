@@ -30,11 +30,15 @@ mod asked;
 #[cfg(feature = "decode")]
 mod joined;
 #[cfg(feature = "decode")]
+mod limited;
+#[cfg(feature = "decode")]
 mod listed;
 #[cfg(feature = "decode")]
 pub(crate) mod known;
 #[cfg(feature = "decode")]
 pub(crate) mod layouts;
+#[cfg(feature = "decode")]
+mod masks;
 #[cfg(feature = "decode")]
 mod pollers;
 #[cfg(feature = "decode")]

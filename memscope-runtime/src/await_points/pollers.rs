@@ -205,7 +205,7 @@ pub(super) const POLLERS: &[(&str, &[&str])] = &[
     // which is in a box of the connection's own. In HTTP/2 each stream is a task with its response,
     // and also asks whether the client has reset the stream.
     ("hyper::proto::h1::dispatch::Dispatcher", &["dispatch"]),
-    ("hyper::proto::h1::dispatch::Server", &["in_flight"]),
+    (CONNECTION, &["in_flight"]),
     ("hyper::proto::h2::server::H2Stream", &["state"]),
     ("hyper::proto::h2::server::H2StreamState", &["fut", "pipe"]),
     ("hyper::server::conn::http1::Connection", &["conn"]),
@@ -285,7 +285,11 @@ pub(super) const SOURCED: &[Sourced] = &[
     sourced("futures_util::stream::stream::flatten::Flatten", &["next"], "stream"),
     sourced("futures_util::stream::stream::fold::Fold", &["future"], "stream"),
     sourced("futures_util::stream::stream::for_each::ForEach", &["future"], "stream"),
-    sourced("futures_util::stream::stream::scan::Scan", &["future"], "stream"),
+    // Its second argument is its state.
+    Sourced {
+        argument: 2,
+        ..sourced("futures_util::stream::stream::scan::Scan", &["future"], "stream")
+    },
     sourced("futures_util::stream::stream::skip_while::SkipWhile", &["pending_fut"], "stream"),
     sourced("futures_util::stream::stream::take_while::TakeWhile", &["pending_fut"], "stream"),
     sourced("futures_util::stream::stream::then::Then", &["future"], "stream"),
@@ -320,3 +324,7 @@ pub(super) const FUSE: &str = "futures_util::future::future::fuse::Fuse";
 
 /// It keeps what it polls in a `ManuallyDrop`, which only its own destructor drops.
 pub(super) const INSTRUMENTED: &str = "tracing::instrument::Instrumented";
+
+/// The server of an HTTP/1 connection. Without a request in flight the connection waits for its
+/// socket.
+pub(super) const CONNECTION: &str = "hyper::proto::h1::dispatch::Server";

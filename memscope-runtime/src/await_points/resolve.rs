@@ -7,7 +7,9 @@ use super::{
     joined::Joined,
     known::{self, Rule},
     layouts::written,
+    limited,
     listed::{self, List},
+    masks,
     tree::{MOST_DEPTH, Step},
     tuple::{Disabled, MOST_NAMED, arity, named},
     walk_end::{Branch, WalkEnd},
@@ -36,7 +38,7 @@ pub(super) enum Reach {
 
 impl Reach {
     /// Whether a walk follows pointers, and asks numbers that stand elsewhere.
-    fn has_all(self) -> bool {
+    pub(super) fn has_all(self) -> bool {
         matches!(self, Self::Everything) || self.is_still()
     }
 
@@ -56,8 +58,11 @@ impl Reach {
 pub(super) struct StepKind {
     pub(super) step: Step,
     pub(super) beside: Option<String>,
+    pub(super) waits_itself: bool,
     pub(super) reach: Reach,
     pub(super) disabled: Disabled,
+    /// Whether the list of the type that the walk is in is known to have room.
+    pub(super) has_room: bool,
 }
 
 impl StepKind {
@@ -67,7 +72,8 @@ impl StepKind {
     }
 
     pub(super) fn new(step: Step, reach: Reach) -> Self {
-        Self { step, beside: None, reach, disabled: Disabled::default() }
+        let disabled = Disabled::default();
+        Self { step, beside: None, waits_itself: false, reach, disabled, has_room: false }
     }
 }
 
@@ -96,21 +102,17 @@ pub(super) fn resolve_enabled(
     way
 }
 
-/// How a walk goes on in this closure of a `select!`, once the mask of its branches is known.
-pub(super) fn resolve_select(
+/// The same in a type whose list is known to have room.
+pub(super) fn resolve_with_room(
     layouts: &Layouts,
-    closure: &FutureType,
+    id: TypeId,
     start: u64,
-    mask: u64,
     reach: Reach,
 ) -> StepKind {
-    match only(layouts, closure, &all_fields(closure), start, false, reach) {
-        Ok(field) => {
-            let start = start.saturating_add(field.offset);
-            resolve_enabled(layouts, field.future_type, start, reach, Disabled(mask))
-        }
-        Err(stop) => StepKind { reach, ..StepKind::end(stop) },
-    }
+    let mut way = StepKind::new(Step::End(WalkEnd::TooDeep), reach);
+    way.has_room = true;
+    way.step = way.find(layouts, id, start);
+    way
 }
 
 /// How a walk goes on in this variant of the enum at `start`.
@@ -149,9 +151,14 @@ impl StepKind {
             if let Err(stop) = self.enter(layouts, id, future, start) {
                 return Step::End(stop);
             }
-            if let Some(step) = self.mask(id, future, start) {
+            if let Some(step) = masks::step(id, future, start, self.reach) {
                 return step;
             }
+            let has_room = std::mem::take(&mut self.has_room);
+            if !has_room && let Some(step) = limited::step(id, future, start, self.reach) {
+                return step;
+            }
+            self.waits_itself |= known::waits_itself(future);
             let several = arity(&future.name) > 1;
             // They are those of the first value that is no pointer.
             let disabled = match &future.shape {
@@ -227,18 +234,6 @@ impl StepKind {
             drops_last = known::drops_last(future);
         }
         Step::End(WalkEnd::TooDeep)
-    }
-
-    /// The step that asks the closure of a `select!` which of its branches are disabled.
-    fn mask(&self, id: TypeId, future: &FutureType, start: u64) -> Option<Step> {
-        let mask = future.select_mask.filter(|_| self.reach.has_all())?;
-        Some(Step::Mask {
-            pointer: offset(start, mask.pointer_offset)?,
-            size: size(Discriminant { offset: 0, size: mask.size })?,
-            start,
-            closure: id,
-            children: StaticRef::none(),
-        })
     }
 
     /// Checks whether a value of this type may be read, and sets how far the walk may read in it.
@@ -327,7 +322,7 @@ fn perhaps(layouts: &Layouts, future: &FutureType, fields: &[&Field], start: u64
 
 /// The only field that leads on, of a value that begins at `start`. `drops_last`: the type around
 /// this one keeps it alive until it is dropped itself.
-fn only<'l>(
+pub(super) fn only<'l>(
     layouts: &Layouts,
     future: &FutureType,
     fields: &[&'l Field],
@@ -373,7 +368,7 @@ fn only<'l>(
 }
 
 /// All fields that lead to futures.
-fn all_fields(future: &FutureType) -> Vec<&Field> {
+pub(super) fn all_fields(future: &FutureType) -> Vec<&Field> {
     match &future.shape {
         Shape::Struct(fields) => fields.iter().collect(),
         Shape::Enum { variants, .. } => variants.iter().flat_map(|it| &it.fields).collect(),

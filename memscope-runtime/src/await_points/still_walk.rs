@@ -267,11 +267,7 @@ impl StillPlace {
         list: &'static List,
         left: &mut Left,
     ) {
-        let word = |address| {
-            let word = number(memory, address, 0, WORD)?;
-            usize::try_from(word).ok()
-        };
-        let found = list.find(at, left.listed, word);
+        let found = list.find(at, left.listed, |address| word(memory, address));
         left.listed -= found.addresses.len();
         self.is_whole = found.is_whole;
         for address in found.addresses {
@@ -368,6 +364,10 @@ fn step(
             let mask = pointer(memory, *at, *mask)?;
             node.with_mask(number(memory, mask, 0, *size)?)
         }
+        Step::Limit(limited) => {
+            let is_full = limited.is_full(*at, |address| word(memory, address))?;
+            node.with_limit(is_full)
+        }
         Step::End(_) => None,
     }
 }
@@ -386,6 +386,10 @@ pub(crate) fn number(
 
 /// The size of an address.
 const WORD: u8 = 8;
+
+fn word(memory: &mut impl StillMemory, address: usize) -> Option<usize> {
+    usize::try_from(number(memory, address, 0, WORD)?).ok()
+}
 
 fn pointer(memory: &mut impl StillMemory, at: usize, offset: usize) -> Option<usize> {
     const { assert!(size_of::<*const ()>() == WORD as usize) };

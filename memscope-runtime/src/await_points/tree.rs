@@ -23,7 +23,8 @@ use super::{
     givers,
     grow::{Draft, add, behind, find_or_make_root, make},
     layouts::{self, locals_of, place_of, written},
-    resolve::{Reach, StepKind, resolve, resolve_enabled, resolve_select, resolve_variant},
+    limited::Limited,
+    resolve::{Reach, StepKind, resolve, resolve_enabled, resolve_variant},
     seen::Seen,
     tuple::Disabled,
     walk_end::{Branch, WalkEnd},
@@ -49,9 +50,6 @@ pub(super) const MOST_PLACES: u64 = 1 << 18;
 /// The most steps below a root. Only a damaged file has more, or a future that awaits itself so
 /// deeply.
 pub(super) const MOST_DEPTH: u32 = 128;
-/// The most masks of one `select!` that have nodes. At the others a walk goes on as if no branch
-/// was disabled.
-const MOST_MASKS: usize = 64;
 /// Slots for the types of futures: a power of two.
 pub(super) const ROOTS: usize = 1 << 12;
 /// The most slots that a lookup of a type tries.
@@ -115,6 +113,8 @@ pub(crate) struct Node {
     pub(super) frame: Option<(usize, usize)>,
     /// The value that this is a part of, and whose other parts the task may wait for as well.
     pub(super) beside: Option<String>,
+    /// Whether a type on the way here waits for what is no future, as a connection does.
+    pub(super) waits_itself: bool,
     /// How far a walk may read from here on.
     pub(super) reach: Reach,
     /// Of the tuple behind a pointer here.
@@ -167,6 +167,8 @@ pub(crate) enum Step {
     /// Into the branches of a `select!` that are not disabled. The walk stays in the block: the
     /// pointer leads to the mask alone.
     Mask { pointer: usize, size: u8, start: u64, closure: TypeId, children: StaticRef<Seen> },
+    /// Into a type that polls its stream only while its list has room.
+    Limit(Box<Limited>),
     /// Nowhere: the walk ends.
     End(WalkEnd),
 }
@@ -178,6 +180,7 @@ impl Step {
             Self::State { children, .. } => children.len(),
             Self::Variant { children, .. } => 2 * children.len(),
             Self::End(stop) => 3 * stop.branches().len(),
+            Self::Limit(_) => 8,
             Self::Pointer { .. } | Self::Object { .. } | Self::Mask { .. } => 0,
         }
     }
@@ -298,34 +301,6 @@ impl Node {
         })
     }
 
-    /// The child for a `select!` with this mask.
-    #[inline]
-    pub(crate) fn with_mask(&'static self, mask: u64) -> Option<&'static Self> {
-        let Step::Mask { children, .. } = &self.step else { return None };
-        match children.find(mask) {
-            Ok(child) => Some(child),
-            Err((place, MOST_MASKS..)) => children.find(0).ok().or_else(|| self.add_mask(0, place)),
-            Err((place, _)) => self.add_mask(mask, place),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn add_mask(
-        &'static self,
-        mask: u64,
-        place: &'static StaticRef<Seen>,
-    ) -> Option<&'static Self> {
-        let Step::Mask { pointer, size, start, closure, .. } = self.step else { return None };
-        let layouts = layouts::kept()?;
-        let closure = layouts.future_type(closure)?;
-        let check = Some(PathCheck::Other(OtherCheck::Mask { pointer, size, is: mask }));
-        let draft = Draft { check, ..self.child() };
-        let node =
-            exempt(|| make(draft, resolve_select(layouts, closure, start, mask, self.reach)))?;
-        place.append(mask, node)
-    }
-
     /// The child for the value of a trait object with this vtable.
     #[inline]
     pub(crate) fn behind_vtable(&'static self, vtable: usize) -> Option<&'static Self> {
@@ -383,9 +358,9 @@ impl Node {
         })
     }
 
-    /// Whether a function waits here, or the walk goes on in one of several.
+    /// Whether a function or another type waits here, or the walk goes on in one of several.
     pub(super) fn waits(&self) -> bool {
-        self.frame.is_some() || self.beside.is_some()
+        self.frame.is_some() || self.beside.is_some() || self.waits_itself
     }
 
     /// The draft of a child that has nothing of its own yet.

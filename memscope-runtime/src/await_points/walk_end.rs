@@ -54,6 +54,8 @@ pub(crate) enum WalkEnd {
     HasGiven,
     /// What debug information says of the type makes no sense.
     NotUnderstood,
+    /// The branches of a `select!` were disabled in too many ways.
+    TooManyMasks,
     /// The path has more than `MOST_DEPTH` steps.
     TooDeep,
 }
@@ -139,6 +141,11 @@ impl WalkEnd {
             }
             Self::NoFuture(name) => format!("waits for {name}, which holds no future now"),
             Self::NotUnderstood => "debug information does not tell how it goes on".to_owned(),
+            Self::TooManyMasks => {
+                "waits in a `select!`, of whose branches some are disabled: there \
+                                   were too many ways in which they are"
+                    .to_owned()
+            }
             Self::TooDeep => format!("goes on, more than {MOST_DEPTH} steps deep"),
         }
     }

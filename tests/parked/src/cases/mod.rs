@@ -2,9 +2,12 @@
 
 mod async_streams;
 mod by_hand;
+mod by_hand_parts;
 mod concurrency;
 mod control_flow;
 mod database;
+mod full_lists;
+mod further;
 mod futures_future;
 mod futures_stream;
 mod grpc;
@@ -12,7 +15,9 @@ mod http;
 mod io_and_process;
 mod lists;
 mod macros;
+mod polled_before;
 mod same_names;
+mod selects;
 mod services;
 mod sinks_and_channels;
 mod sources;
@@ -34,9 +39,12 @@ macro_rules! families {
 pub(crate) const FAMILIES: &[(&str, &str, &str)] = families![
     async_streams,
     by_hand,
+    by_hand_parts,
     concurrency,
     control_flow,
     database,
+    full_lists,
+    further,
     futures_future,
     futures_stream,
     grpc,
@@ -44,7 +52,9 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = families![
     io_and_process,
     lists,
     macros,
+    polled_before,
     same_names,
+    selects,
     services,
     sinks_and_channels,
     sources,
@@ -71,6 +81,11 @@ pub(crate) async fn spawn() {
     macros::spawn();
     wrappers::spawn();
     by_hand::spawn();
+    by_hand_parts::spawn();
+    full_lists::spawn();
+    polled_before::spawn();
+    selects::spawn().await;
+    further::spawn();
     control_flow::spawn();
     services::spawn();
     same_names::spawn();
