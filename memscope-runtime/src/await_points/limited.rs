@@ -117,12 +117,12 @@ mod tests {
     #[test]
     fn a_list_is_full_with_as_many_as_its_limit() {
         const NODES: &str = r#"{"in_first": {"first_offset": 8, "length_offset": 8}}"#;
+        const NUMBERS: &str = r#"{"between": {"first_offset": 8, "end_offset": 16}}"#;
         assert_eq!(is_full(NODES, [3, 200, 0]), Some(true));
         assert_eq!(is_full(NODES, [4, 200, 0]), Some(false));
         assert_eq!(is_full(NODES, [0, 200, 0]), Some(false), "no limit");
         assert_eq!(is_full(NODES, [1, 0, 0]), Some(false), "an empty list");
         assert_eq!(is_full(NODES, [1, 300, 0]), None, "not to be read");
-        const NUMBERS: &str = r#"{"between": {"first_offset": 8, "end_offset": 16}}"#;
         assert_eq!(is_full(NUMBERS, [2, 5, 7]), Some(true));
         assert_eq!(is_full(NUMBERS, [2, 5, 6]), Some(false));
         assert_eq!(is_full(NUMBERS, [2, usize::MAX, 1]), Some(true), "they begin below 0");

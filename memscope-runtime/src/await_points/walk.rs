@@ -122,9 +122,8 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
                 let mask = unsafe { number(mask, 0, *size) };
                 node.with_mask(mask)
             }
-            // Made only for memory that stands still.
-            Step::Limit(_) => None,
-            Step::State { .. } | Step::End(_) => None,
+            // A limit is asked for only in memory that stands still.
+            Step::Limit(_) | Step::State { .. } | Step::End(_) => None,
         };
         match next {
             Some(next) => node = next,
