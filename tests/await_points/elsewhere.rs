@@ -17,9 +17,6 @@ use memscope_rs::async_memory::AwaitPoint;
 
 use super::{LEAF, leaf, lines, waits, wrappers::with_timers};
 
-/// The line of `source`.
-const SOURCE: u32 = line!() + 3;
-
 /// A stream that gives one item, and waits at its next.
 fn source() -> impl stream::Stream<Item = u32> {
     async_stream::stream! {
@@ -77,19 +74,18 @@ fn a_stream_that_has_given_its_item_is_not_what_a_combinator_waits_for() {
 }
 
 #[test]
-fn a_source_is_waited_for_as_long_as_the_list_that_it_fills_has_room() {
-    /// The line at which the source waits for its second item.
-    const SECOND: u32 = SOURCE + 3;
-
-    for (room, expected) in [(1, &[][..]), (2, &[SECOND, LEAF][..])] {
+fn a_snapshot_does_not_say_whether_the_source_of_a_list_is_waited_for() {
+    // With room for two, the source is waited for; with room for one, it is not. A snapshot does
+    // not read the list, as other threads may write it.
+    for room in [1, 2] {
         let line = line!() + 1;
         let each = waits(async move { source().for_each_concurrent(room, |_| pending()).await });
         let buffered = waits(async move {
             let _ = pin!(source().map(|_| pending::<u8>()).buffered(room)).next().await;
         });
         for (line, point) in [(line, &each), (line + 2, &buffered)] {
-            assert_eq!(lines(point), [&[line], expected].concat(), "{point:#?}");
-            assert!(point.stops.contains(" of several in futures_util::stream::"), "{point:#?}");
+            assert_eq!(lines(point), [line], "{point:#?}");
+            assert!(point.stops.starts_with("waits for futures_util::stream::"), "{point:#?}");
         }
     }
 }

@@ -151,7 +151,10 @@ fn any_name_is_kept_up_to_its_bound_printed_on_one_line_and_goes_through_json() 
     }
     // As many lines as rows, and the few around them: no name has broken its line.
     let rows = snapshot.tasks().len() + snapshot.sites().len();
-    assert!((rows..rows + 16).contains(&shown.lines().count()), "{rows} rows\n{shown}");
+    // Stacks that were sampled by chance have lines of their own, behind the tables.
+    let is_table = |line: &&str| !line.starts_with("where the code allocates");
+    let count = shown.lines().take_while(is_table).count();
+    assert!((rows..rows + 16).contains(&count), "{rows} rows\n{shown}");
 }
 
 #[test]
