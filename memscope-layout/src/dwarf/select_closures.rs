@@ -6,8 +6,8 @@ use std::{collections::HashMap, sync::Arc};
 use super::{scan::PollFunction, types::Types};
 use crate::shape::Select;
 
-/// Returns the paths of the closures that these macros poll, given the functions that poll them, and
-/// others of that name.
+/// Returns the paths of the closures that these macros poll, given the functions that poll them,
+/// and others of that name.
 ///
 /// Functions of two blocks may have one path, and so their closures. If another `poll_fn` polls one
 /// of them, it is not known which of them a macro polls: there is none then.

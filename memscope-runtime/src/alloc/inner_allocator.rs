@@ -70,7 +70,7 @@ impl<A: GlobalAlloc> InnerAllocator<A> {
         }
     }
 
-    /// Has a block that was not aligned after its reallocation moved to where it is.
+    /// Moves a block that its reallocation has left without the alignment to where it has it.
     ///
     /// # Safety
     ///

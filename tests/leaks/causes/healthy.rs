@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     clock::sleep,
-    service::{Mode, Service, judge, lock, rounds},
+    service::{Mode, Service, judge, lock, rounds, three_sites},
 };
 
 macro_rules! services {
@@ -399,14 +399,7 @@ async fn last_events(mode: Mode) -> Leaks {
     async fn order(number: usize) {
         request(number).await;
     }
-    rounds(async |_| {
-        for number in 0..50 {
-            mode.spawn("login", login(number)).await.expect("no panic");
-            mode.spawn("search", search(number)).await.expect("no panic");
-            mode.spawn("order", order(number)).await.expect("no panic");
-        }
-    })
-    .await;
+    three_sites(mode, login, search, order).await;
     judge()
 }
 
@@ -430,15 +423,7 @@ async fn full_by_three(mode: Mode) -> Leaks {
     async fn order(number: usize) {
         request(number).await;
     }
-    rounds(async |round| {
-        for number in 0..50 {
-            let number = 3 * (50 * round + number);
-            mode.spawn("login", login(number)).await.expect("no panic");
-            mode.spawn("search", search(number + 1)).await.expect("no panic");
-            mode.spawn("order", order(number + 2)).await.expect("no panic");
-        }
-    })
-    .await;
+    three_sites(mode, login, search, order).await;
     judge()
 }
 

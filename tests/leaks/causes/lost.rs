@@ -2,32 +2,14 @@
 
 use std::{hint::black_box, mem};
 
-use memscope_rs::analysis::{LeakCause, LeakKind, Leaks};
+use memscope_rs::analysis::Leaks;
 use tokio::task::yield_now;
 
-use crate::{
-    Fault,
-    service::{Mode, Service, judge, rounds},
-};
+use crate::service::{Mode, faults, judge, rounds};
 
-macro_rules! services {
-    ($($run:ident: $name:literal, $kind:ident at $site:literal, $($cause:ident)|+: $cure:literal, $holder:literal;)*) => {
-        pub(crate) const LOST: &[Service] = &[$(Service {
-            name: $name,
-            fault: Some(Fault {
-                kinds: &[LeakKind::$kind],
-                site: $site,
-                code: concat!("lost::", stringify!($run)),
-                causes: &[$(LeakCause::$cause),+],
-                cure: $cure,
-                holder: $holder,
-            }),
-            run: |mode| Box::pin($run(mode)),
-        },)*];
-    };
-}
+faults! {
+    LOST in "lost";
 
-services! {
     forgotten: "requests each of which forgets a box", Retained at "request", Unknown | Lost: "`mem::forget`", "nothing";
     given_up: "requests each of which makes a raw pointer and drops it", Retained at "request", Unknown | Lost: "`into_raw`", "nothing";
 }

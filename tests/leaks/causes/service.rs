@@ -24,6 +24,26 @@ pub(crate) struct Service {
     pub(crate) run: fn(Mode) -> Pin<Box<dyn Future<Output = Leaks>>>,
 }
 
+/// The services of a module that have a fault, each a function of it: what it is, what must be found
+/// at which site, the cause and words of its cure, and of what holds it.
+macro_rules! faults {
+    ($all:ident in $module:literal; $($run:ident: $name:literal, $($kind:ident)|+ at $site:literal, $($cause:ident)|+: $cure:literal, $holder:literal;)*) => {
+        pub(crate) const $all: &[$crate::service::Service] = &[$($crate::service::Service {
+            name: $name,
+            fault: Some($crate::Fault {
+                kinds: &[$(::memscope_rs::analysis::LeakKind::$kind),+],
+                site: $site,
+                code: concat!($module, "::", stringify!($run)),
+                causes: &[$(::memscope_rs::analysis::LeakCause::$cause),+],
+                cure: $cure,
+                holder: $holder,
+            }),
+            run: |mode| Box::pin($run(mode)),
+        },)*];
+    };
+}
+pub(crate) use faults;
+
 /// Whether tasks are annotated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -72,6 +92,28 @@ pub(crate) async fn rounds(mut work: impl AsyncFnMut(usize)) {
         clock::pass(BEATS);
         look();
     }
+}
+
+/// Has tasks of three sites run one after the other, 50 of each in a round. Each gets its number.
+pub(crate) async fn three_sites<L, S, O>(
+    mode: Mode,
+    login: impl Fn(usize) -> L,
+    search: impl Fn(usize) -> S,
+    order: impl Fn(usize) -> O,
+) where
+    L: Future<Output = ()> + Send + 'static,
+    S: Future<Output = ()> + Send + 'static,
+    O: Future<Output = ()> + Send + 'static,
+{
+    rounds(async |round| {
+        for number in 0..50 {
+            let number = 3 * (50 * round + number);
+            mode.spawn("login", login(number)).await.expect("no panic");
+            mode.spawn("search", search(number + 1)).await.expect("no panic");
+            mode.spawn("order", order(number + 2)).await.expect("no panic");
+        }
+    })
+    .await;
 }
 
 /// Takes a snapshot that has the names of all tasks. Memscope's own thread would find them in the

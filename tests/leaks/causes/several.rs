@@ -6,33 +6,17 @@ use std::{
     sync::{LazyLock, Mutex},
 };
 
-use memscope_rs::analysis::{LeakCause, LeakKind, Leaks};
+use memscope_rs::analysis::Leaks;
 use tokio::task::yield_now;
 
 use crate::{
-    Fault,
     clock::sleep,
-    service::{Mode, Service, judge, lock, rounds},
+    service::{Mode, faults, judge, lock, rounds, three_sites},
 };
 
-macro_rules! services {
-    ($($run:ident: $name:literal, $($kind:ident)|+ at $site:literal, $($cause:ident)|+: $cure:literal, $holder:literal;)*) => {
-        pub(crate) const SEVERAL: &[Service] = &[$(Service {
-            name: $name,
-            fault: Some(Fault {
-                kinds: &[$(LeakKind::$kind),+],
-                site: $site,
-                code: concat!("several::", stringify!($run)),
-                causes: &[$(LeakCause::$cause),+],
-                cure: $cure,
-                holder: $holder,
-            }),
-            run: |mode| Box::pin($run(mode)),
-        },)*];
-    };
-}
+faults! {
+    SEVERAL in "several";
 
-services! {
     events: "a list of events that requests of three kinds add to", Growing at "order", List: "what is done with, or bound it", "EVENTS";
     replies: "a map of replies that requests of three kinds add to", Growing at "search", Map: "a capacity or an age", "REPLIES";
     journal: "a list of events that three tasks which stay add to", Growing at "sync", List: "what is done with, or bound it", "JOURNAL";
@@ -53,15 +37,7 @@ async fn events(mode: Mode) -> Leaks {
         yield_now().await;
         lock(&EVENTS).push([number; 16]);
     }
-    rounds(async |round| {
-        for number in 0..50 {
-            let number = 50 * round + number;
-            mode.spawn("login", login(number)).await.expect("no panic");
-            mode.spawn("search", search(number)).await.expect("no panic");
-            mode.spawn("order", order(number)).await.expect("no panic");
-        }
-    })
-    .await;
+    three_sites(mode, login, search, order).await;
     judge()
 }
 
@@ -69,25 +45,17 @@ async fn replies(mode: Mode) -> Leaks {
     static REPLIES: LazyLock<Mutex<HashMap<usize, [usize; 16]>>> = LazyLock::new(Mutex::default);
     async fn login(number: usize) {
         yield_now().await;
-        lock(&REPLIES).insert(3 * number, [number; 16]);
+        lock(&REPLIES).insert(number, [number; 16]);
     }
     async fn search(number: usize) {
         yield_now().await;
-        lock(&REPLIES).insert(3 * number + 1, [number; 16]);
+        lock(&REPLIES).insert(number, [number; 16]);
     }
     async fn order(number: usize) {
         yield_now().await;
-        lock(&REPLIES).insert(3 * number + 2, [number; 16]);
+        lock(&REPLIES).insert(number, [number; 16]);
     }
-    rounds(async |round| {
-        for number in 0..50 {
-            let number = 50 * round + number;
-            mode.spawn("login", login(number)).await.expect("no panic");
-            mode.spawn("search", search(number)).await.expect("no panic");
-            mode.spawn("order", order(number)).await.expect("no panic");
-        }
-    })
-    .await;
+    three_sites(mode, login, search, order).await;
     judge()
 }
 

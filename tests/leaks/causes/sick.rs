@@ -12,7 +12,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures::stream::FuturesUnordered;
 use memscope_rs::{
-    analysis::{LeakCause, LeakKind, Leaks},
+    analysis::Leaks,
     async_memory::{shared, track},
 };
 use tokio::{
@@ -21,29 +21,13 @@ use tokio::{
 };
 
 use crate::{
-    Fault,
     clock::{sleep, sleep_in_thread, spawn_thread},
-    service::{Mode, Service, judge, lock, rounds},
+    service::{Mode, faults, judge, lock, rounds},
 };
 
-macro_rules! services {
-    ($($run:ident: $name:literal, $($kind:ident)|+ at $site:literal, $($cause:ident)|+: $cure:literal, $holder:literal;)*) => {
-        pub(crate) const SICK: &[Service] = &[$(Service {
-            name: $name,
-            fault: Some(Fault {
-                kinds: &[$(LeakKind::$kind),+],
-                site: $site,
-                code: concat!("sick::", stringify!($run)),
-                causes: &[$(LeakCause::$cause),+],
-                cure: $cure,
-                holder: $holder,
-            }),
-            run: |mode| Box::pin($run(mode)),
-        },)*];
-    };
-}
+faults! {
+    SICK in "sick";
 
-services! {
     statements: "a cache of statements, each text in it once", Retained at "request", Map: "a capacity or an age", "STATEMENTS";
     sessions: "sessions in a tree that are never removed", Retained at "login", Map: "must lose an entry", "SESSIONS";
     join_set: "a `JoinSet` that is not drained", Unjoined at "query", Unjoined: "join_next", "";

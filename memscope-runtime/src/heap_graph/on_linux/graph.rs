@@ -167,7 +167,7 @@ impl Graph {
         let len = self.len();
         let (first_in, sources) = self.sources()?;
         let mut semi = List::<u32>::zeroed(len).ok_or(NoRoom)?;
-        // The least semidominator on the way up to which an order's parent was shortened.
+        // For each order, the least semidominator on the way that `parent` leaves out.
         let mut least = List::<u32>::zeroed(len).ok_or(NoRoom)?;
         let mut dominator = List::<u32>::zeroed(len).ok_or(NoRoom)?;
         dominator.copy_from_slice(&self.parent);
