@@ -238,6 +238,7 @@ impl Row {
                 parent: get(&self.parent),
                 site,
                 counted_site: site,
+                is_counted: true,
                 future,
                 state: TaskState::from_u8(self.state.load(Ordering::Acquire)),
                 polls: get(&self.polls),

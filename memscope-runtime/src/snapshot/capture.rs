@@ -171,7 +171,7 @@ fn attempt(largest: &LargestSites) -> Reading {
     // NOTE: read after the walk. So every open task has its site here, and no site shows more tasks
     // than it has spawned.
     let mut unlisted = unlisted;
-    let mut sites = site_reading::listed(largest, sums, &left, &mut unlisted);
+    let mut sites = site_reading::listed(largest, sums, &open_sums, &left, &mut unlisted);
     // NOTE: read after the sites. A task that gets a record meanwhile is not counted twice.
     let (unrecorded, finished_cells) = site_reading::unrecorded();
     for site in site_reading::sites_without_tasks(&sites, &unrecorded) {

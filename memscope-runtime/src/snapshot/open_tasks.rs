@@ -28,6 +28,8 @@ pub(crate) struct OpenTasks {
     /// Tasks whose end nothing reports, and of these the ones that hold nothing.
     pub(crate) unknown: u64,
     pub(crate) unknown_without_bytes: u64,
+    /// Tasks that their site does not count yet.
+    pub(crate) uncounted: u64,
     pub(crate) ended: EndedTasks,
 }
 
@@ -60,6 +62,7 @@ impl OpenTasks {
         if let Some(items) = items {
             self.items = Some(self.items.unwrap_or_default().and(items));
         }
+        self.uncounted += u64::from(!record.is_counted);
         if record.state == TaskState::Unknown {
             self.unknown += 1;
             self.unknown_without_bytes += u64::from(*live_bytes == 0);
@@ -87,6 +90,7 @@ impl OpenTasks {
             cell_overhead_bytes,
             unknown,
             unknown_without_bytes,
+            uncounted,
             ref ended,
         } = other;
         self.live_bytes += live_bytes;
@@ -102,6 +106,7 @@ impl OpenTasks {
         self.cell_overhead_bytes += cell_overhead_bytes;
         self.unknown += unknown;
         self.unknown_without_bytes += unknown_without_bytes;
+        self.uncounted += uncounted;
         self.ended.merge(ended);
     }
 }

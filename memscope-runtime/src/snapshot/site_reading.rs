@@ -2,6 +2,7 @@
 
 use super::{
     largest_sites::LargestSites,
+    open_tasks::OpenTasks,
     unlisted::{Remainder, Unlisted},
 };
 #[cfg(feature = "tokio")]
@@ -63,11 +64,12 @@ pub(super) fn sums_of_ended(largest: &LargestSites, unlisted: &mut Unlisted) -> 
     SumsOfEnded { read: sums, first_left_out }
 }
 
-/// A reading of each listed site. `left`: of its ended tasks. What does not fit is added to
-/// `unlisted`.
+/// A reading of each listed site that has tasks. `left`: of its ended tasks. What does not fit is
+/// added to `unlisted`.
 pub(super) fn listed(
     largest: &LargestSites,
     sums: SumsOfEnded,
+    open_sums: &[(u32, OpenTasks)],
     left: &MapByIndex<Remainder>,
     unlisted: &mut Unlisted,
 ) -> Vec<SiteReading> {
@@ -88,13 +90,23 @@ pub(super) fn listed(
         let sums = sums.next_if(|(index, _)| *index == site.index());
         let sums = sums.map_or_else(SumsReading::default, |(_, sums)| sums);
         let (split, away) = site.split_and_away();
-        let reading = SiteReading { site, sums, spawned: site.spawned(), split, away, left };
+        let spawned = site.spawned() + uncounted(site, open_sums);
+        if spawned == 0 {
+            continue;
+        }
+        let reading = SiteReading { site, sums, spawned, split, away, left };
         if !reserve::push(&mut sites, reading) {
             unlisted.add_closed(&sums);
             unlisted.add_left(left);
         }
     }
     sites
+}
+
+/// How many open tasks of this site it does not count yet.
+fn uncounted(site: &Site, open_sums: &[(u32, OpenTasks)]) -> u64 {
+    let is_its = |(of, _): &&(u32, OpenTasks)| site.keeps_row() && *of == site.index();
+    open_sums.iter().find(is_its).map_or(0, |(_, open)| open.uncounted)
 }
 
 /// Unannotated tasks without a record.

@@ -106,6 +106,7 @@ impl Record {
             // This record will not tell how the task ends.
             self.state.store(TaskState::Unknown as u8, Ordering::Relaxed);
         }
+        let _ = self.count_in_row();
         self.archive(has_ended || !self.holds_nothing(), goes_on);
     }
 
@@ -114,6 +115,7 @@ impl Record {
     pub(crate) fn end_with_cell(&'static self, state: TaskState, parent: u64) {
         self.state.store(state as u8, Ordering::Relaxed);
         self.set_parent(parent);
+        let _ = self.count_in_row();
         self.archive(!self.holds_nothing(), false);
     }
 

@@ -6,10 +6,11 @@ mod end;
 mod ending;
 mod read;
 mod left_behind;
+mod new_task;
 
 use super::{
-    account::Account, event::Event, future_type::FutureType, peak_window, registry, site::Site,
-    tally::Tally, thread_ring, transferred,
+    account::Account, event::Event, future_type::FutureType, peak_window, site::Site, tally::Tally,
+    thread_ring, transferred,
 };
 use crate::{
     config,
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub(crate) use ending::Ending;
+pub(crate) use new_task::{NewTask, open};
 pub(crate) use poll::Poll;
 pub(crate) use read::{RecordReading, Timing};
 
@@ -37,7 +39,8 @@ pub(crate) struct Record {
     parent: AtomicU64,
     /// Where the task was created, and its name.
     site: StaticRef<Site>,
-    /// The site that counts the task: `(other)` if its own site would be a row too many.
+    /// The site that counts the task: `(other)` if its own site would be a row too many. None: it
+    /// is not counted yet, see [`NewTask::counted_site`].
     counted_site: StaticRef<Site>,
     future: StaticRef<FutureType>,
     /// Valid if any poll is timed, as are the three fields that follow.
@@ -129,7 +132,10 @@ impl Record {
         self.ordinal.store(task.ordinal, Ordering::Relaxed);
         self.parent.store(task.parent, Ordering::Relaxed);
         self.site.set(task.site);
-        self.counted_site.set(task.counted_site);
+        match task.counted_site {
+            Some(counted_site) => self.counted_site.set(counted_site),
+            None => self.counted_site.clear(),
+        }
         self.future.set(task.future);
         self.window.store(peak_window::epoch(), Ordering::Relaxed);
         self.state.store(task.state as u8, Ordering::Relaxed);
@@ -137,7 +143,8 @@ impl Record {
         self.flags.store(0, Ordering::Relaxed);
         #[cfg(feature = "layout")]
         self.links.set_waiting_at(0);
-        account.open(id, self.index(), task.counted_site.index());
+        let site = task.counted_site.unwrap_or(task.site);
+        account.open(id, self.index(), site.index());
         self.tally.open(id);
     }
 
@@ -241,18 +248,36 @@ impl Record {
     /// Moves an unannotated task to another site, which carries its name. The caller keeps the task
     /// from ending meanwhile.
     #[cfg(feature = "tokio")]
+    #[inline]
     pub(crate) fn rename(&self, site: &'static Site) {
-        let (Some(old), Some(future)) = (self.counted_site.get(), self.future.get()) else {
-            return;
-        };
+        let Some(future) = self.future.get() else { return };
+        let old = self.counted_site.get();
+        self.count_in(site, future);
+        self.site.set(site);
+        if let Some(old) = old {
+            old.retract();
+        }
+    }
+
+    /// Returns the site that counts an unannotated task, which is counted now if it was not before.
+    /// The caller keeps the task from ending meanwhile.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    fn count_in_row(&self) -> Option<&'static Site> {
+        let counted_site = self.counted_site.get();
+        counted_site.or_else(|| Some(self.count_in(self.site.get()?, self.future.get()?)))
+    }
+
+    #[cfg(feature = "tokio")]
+    #[inline]
+    fn count_in(&self, site: &'static Site, future: &'static FutureType) -> &'static Site {
         let (counted_site, ordinal) = site.admit(future);
         self.ordinal.store(ordinal, Ordering::Relaxed);
         if let Some(account) = self.tally.account() {
             account.set_site(counted_site.index());
         }
-        self.site.set(site);
         self.counted_site.set(counted_site);
-        old.retract();
+        counted_site
     }
 
     /// Notes that a poll of an unannotated task begins, as reported by the runtime's hooks. Does
@@ -349,10 +374,10 @@ impl Record {
         self.site.get()
     }
 
-    /// The site that counts the task.
+    /// The site that counts the task, or will.
     #[cfg(feature = "tokio")]
     pub(crate) fn counted_site(&self) -> Option<&'static Site> {
-        self.counted_site.get()
+        self.counted_site.get().or_else(|| self.site.get())
     }
 
     /// Moves the task to another site. Must be called while the task is being built, before its
@@ -379,45 +404,6 @@ impl Record {
             }
         }
     }
-}
-
-/// What is known of a task before it has a record.
-#[derive(Debug)]
-pub(crate) struct NewTask {
-    pub(crate) site: &'static Site,
-    pub(crate) counted_site: &'static Site,
-    pub(crate) future: &'static FutureType,
-    pub(crate) parent: u64,
-    pub(crate) sampling: Sampling,
-    /// How many tasks the row had before.
-    pub(crate) ordinal: u64,
-    pub(crate) state: TaskState,
-    pub(crate) is_annotated: bool,
-}
-
-/// Starts a task that `parent` creates (0 if no task does). Returns `None` if there is no memory
-/// for its record; each report shows how many tasks that were.
-pub(crate) fn open(
-    site: &'static Site,
-    future: &'static FutureType,
-    parent: u64,
-) -> Option<&'static Record> {
-    let (counted_site, earlier) = site.admit(future);
-    let sampling = config::sampling(earlier);
-    let record = registry::open_task(&NewTask {
-        site,
-        counted_site,
-        future,
-        parent,
-        sampling,
-        ordinal: earlier,
-        state: TaskState::Idle,
-        is_annotated: true,
-    });
-    if record.is_none() {
-        counted_site.retract();
-    }
-    record
 }
 
 #[cfg(test)]

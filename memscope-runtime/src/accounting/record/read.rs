@@ -18,6 +18,8 @@ pub(crate) struct RecordReading {
     pub(crate) parent: u64,
     pub(crate) site: &'static Site,
     pub(crate) counted_site: &'static Site,
+    /// Whether that site counts it already.
+    pub(crate) is_counted: bool,
     pub(crate) future: &'static FutureType,
     pub(crate) state: TaskState,
     pub(crate) polls: u64,
@@ -51,7 +53,7 @@ impl RecordReading {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
     pub(super) site: &'static Site,
-    pub(super) counted_site: &'static Site,
+    pub(super) counted_site: Option<&'static Site>,
     pub(super) future: &'static FutureType,
 }
 
@@ -100,9 +102,8 @@ impl Record {
     /// What kind of task it is; `None` if the record has no task.
     #[inline]
     pub(super) fn kind(&self) -> Option<Kind> {
-        let (site, counted_site, future) =
-            (self.site.get()?, self.counted_site.get()?, self.future.get()?);
-        Some(Kind { site, counted_site, future })
+        let counted_site = self.counted_site.get();
+        Some(Kind { site: self.site.get()?, counted_site, future: self.future.get()? })
     }
 
     /// [`read`](Self::read) without what only a waiting task has. `now_ns` is `None` if the caller
@@ -120,7 +121,8 @@ impl Record {
         let reading = RecordReading {
             parent: self.parent.load(Ordering::Relaxed),
             site,
-            counted_site,
+            counted_site: counted_site.unwrap_or(site),
+            is_counted: counted_site.is_some(),
             future,
             state: self.state(),
             polls: self.polls.load(Ordering::Relaxed),

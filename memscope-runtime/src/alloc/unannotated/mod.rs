@@ -17,6 +17,7 @@ mod context;
 pub(crate) mod ends;
 mod task_id;
 mod type_names;
+mod unnamed;
 mod unrecorded;
 #[cfg(tokio_unstable)]
 mod runtime_hooks;
@@ -24,13 +25,11 @@ mod runtime_hooks;
 use std::cell::Cell;
 
 use crate::{
-    accounting::{FutureType, Key, NewTask, PLAIN_COLUMN, Record, Site, UNNAMED, registry},
-    model::{TaskState, TaskType},
+    accounting::{Record, Site},
     primitives::{
         Arena, GuardedSlot, HasLinks, HazardSlot, Links, Slab, StaticRef, Zeroed, pending_starts,
         sync::{AtomicU64, Ordering, add},
     },
-    sampling::Sampling,
 };
 
 pub(super) use charged::Charged;
@@ -43,6 +42,8 @@ use task_id::{current_digits, tokio_digits, tokio_id, usable};
 pub(crate) use task_id::{introduce, number};
 #[cfg(feature = "symbols")]
 pub(crate) use type_names::name_type;
+pub(crate) use unnamed::site;
+use unnamed::{key, open, open_unnamed};
 pub(crate) use unrecorded::read as unrecorded;
 
 /// Sets of the table. Ids are consecutive, so the sets fill evenly.
@@ -310,7 +311,7 @@ fn evict(place: &Place, there: u64) -> bool {
 
 /// Occupies a slot that this thread has claimed: opens a record in it.
 fn occupy(place: &Place, id: u64) -> Option<&'static Record> {
-    let record = open(site());
+    let record = open_unnamed();
     #[cfg(tokio_unstable)]
     place.reported.forget();
     pending_starts::occasion_in_allocator();
@@ -380,46 +381,6 @@ pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
         place.guard.unlock();
         place.settle();
     }
-}
-
-/// The site of all unannotated tasks whose name and place are not known.
-#[inline]
-pub(crate) fn site() -> &'static Site {
-    SITE.get().unwrap_or_else(make_site)
-}
-
-static SITE: StaticRef<Site> = StaticRef::none();
-
-#[cold]
-#[inline(never)]
-fn make_site() -> &'static Site {
-    let site = Site::of_bounded(key(UNNAMED, "", 0));
-    SITE.set(site);
-    site
-}
-
-/// The key of a site of unannotated tasks.
-fn key<'k>(name: &'k str, file: &'static str, line: u32) -> Key<'k> {
-    Key { name, task_type: TaskType::Unspecified, file, line, column: PLAIN_COLUMN }
-}
-
-fn open(site: &'static Site) -> Option<&'static Record> {
-    let (row, ordinal) = site.admit(FutureType::not_known());
-    let task = NewTask {
-        site,
-        counted_site: row,
-        future: FutureType::not_known(),
-        parent: 0,
-        sampling: Sampling::NONE,
-        ordinal,
-        state: if ends::are_exact() { TaskState::Running } else { TaskState::Unknown },
-        is_annotated: false,
-    };
-    let record = registry::open_task(&task);
-    if record.is_none() {
-        row.retract();
-    }
-    record
 }
 
 /// Counts the tasks that lost their record while they held bytes, or while the runtime's hooks

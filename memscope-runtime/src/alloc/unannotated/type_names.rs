@@ -64,11 +64,9 @@ pub(super) fn settle(record: &'static Record, kind: &'static CellType) {
     if !config::names() {
         return;
     }
-    let is_common = |there: &Site| std::ptr::eq(there, site());
-    let is_unnamed = |there: &Site| there.stands_in() || is_common(there);
     let Some(own) = record.site() else { return };
     match kind.site() {
-        Some(named) if is_unnamed(own) => record.rename(named),
+        Some(named) if std::ptr::eq(own, site()) || own.stands_in() => record.rename(named),
         // Its stack may have named the task before the type had a name, after what the compiler has
         // left of its calls. Hooks know a place beside the name.
         Some(named)
@@ -76,13 +74,12 @@ pub(super) fn settle(record: &'static Record, kind: &'static CellType) {
         {
             record.rename(named);
         }
-        None if is_unnamed(own) => {
+        None if std::ptr::eq(own, site()) => {
             // If the name is found later, the task has it then, even if it has ended.
-            if is_common(own) {
-                record.rename(kind.site_or_stand_in(own));
-            }
+            record.rename(kind.site_or_stand_in(own));
             ask(record, kind);
         }
+        None if own.stands_in() => ask(record, kind),
         // A stack has named the task, or hooks have.
         _ => {}
     }

@@ -3,12 +3,12 @@
 //! Tasks come and go, and sites stay. An ended task is added to its site's row at once, so that row
 //! is complete however many tasks there were.
 
-use std::ptr;
+mod rows;
 
 use super::{
     budget,
     future_type::FutureType,
-    site_totals::{Durations, Histogram, SiteTotals},
+    site_totals::{Durations, SiteTotals},
 };
 use crate::{
     config,
@@ -52,6 +52,8 @@ pub(crate) struct Site {
     row: StaticRef<Self>,
     /// 1 if other sites' tasks are in this one's row.
     has_stand_ins: AtomicU8,
+    /// 1 if the row stays while no task is counted in it: see [`keep_row`](Self::keep_row).
+    keeps_row: AtomicU8,
     spawned: AtomicU64,
     /// Records that memscope took from tasks which go on. It keeps the ids of these tasks, so that
     /// they are not counted again.
@@ -64,7 +66,7 @@ pub(crate) struct Site {
     argument_bytes: AtomicU64,
     boxed: AtomicU64,
     /// What one of its tasks may hold, + 1; 0 if there is no budget.
-    pub(super) budget: AtomicU64,
+    pub(in crate::accounting) budget: AtomicU64,
     /// The sums over its closed tasks.
     pub(crate) sums: SiteTotals,
     polls: Durations,
@@ -115,6 +117,7 @@ impl Site {
             index,
             row: StaticRef::none(),
             has_stand_ins: AtomicU8::new(0),
+            keeps_row: AtomicU8::new(0),
             spawned: AtomicU64::new(0),
             split: AtomicU64::new(0),
             away: AtomicU64::new(0),
@@ -158,110 +161,14 @@ impl Site {
         self.column > PLAIN_COLUMN - MOST_STAND_INS
     }
 
-    /// The site for tasks of a type whose name is not known yet. Until it is, they are in the row
-    /// of `unnamed`. Returns `unnamed` if there is no room.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn stand_in(number: u32, unnamed: &'static Self) -> &'static Self {
-        if number >= MOST_STAND_INS - 1 {
-            return unnamed;
-        }
-        let column = PLAIN_COLUMN - 1 - number;
-        let site = Self::of_bounded(Key { column, ..unnamed.key() });
-        if site.is_other() {
-            return unnamed;
-        }
-        if !site.stands_in() {
-            site.stand_in_for(unnamed);
-        }
-        site
-    }
-
-    /// Has the tasks of this site in the row of another one.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn stand_in_for(&self, row: &'static Self) {
-        row.has_stand_ins.store(1, Ordering::Relaxed);
-        self.row.set(row);
-    }
-
-    /// Whether the tasks of this site are in another one's row.
-    pub(crate) fn stands_in(&self) -> bool {
-        self.row.get().is_some()
-    }
-
-    /// The site in whose row the tasks of this one are.
-    pub(crate) fn row(&'static self) -> &'static Self {
-        self.row.get().unwrap_or(self)
-    }
-
-    /// The index of the site in whose row the tasks of this site are.
-    pub(crate) fn row_index(index: u32) -> u32 {
-        Self::at(index).map_or(index, |site| site.row().index)
-    }
-
     /// Whether this is `(other)`.
     pub(crate) fn is_other(&self) -> bool {
         self.index == OTHER.index
     }
 
-    /// All sites that have had a task, `(other)` last.
-    pub(crate) fn all() -> impl Iterator<Item = &'static Self> {
-        SITES.iter().chain([&OTHER]).filter(|site| site.spawned() != 0)
-    }
-
-    /// All sites that have a row, `(other)` last.
-    pub(crate) fn rows() -> impl Iterator<Item = &'static Self> {
-        let has_tasks =
-            |site: &Self| site.spawned() != 0 || site.has_stand_ins.load(Ordering::Relaxed) != 0;
-        SITES.iter().chain([&OTHER]).filter(move |site| !site.stands_in() && has_tasks(site))
-    }
-
-    /// The peaks of the ended tasks in its row.
-    pub(crate) fn peaks(&self) -> impl Iterator<Item = (u64, u64)> {
-        let has_stand_ins = self.has_stand_ins.load(Ordering::Relaxed) != 0;
-        // PERF: few sites have stand-ins. If each walked over all, a snapshot would take a time
-        // that grows with the square of their number.
-        let others = has_stand_ins.then(|| SITES.iter()).into_iter().flatten();
-        let others = others.filter(|site| site.row.get().is_some_and(|row| ptr::eq(row, self)));
-        let of_others = others.flat_map(|site| site.sums.peaks());
-        Histogram::buckets(self.sums.peaks().chain(of_others))
-    }
-
-    /// Counts a new task here, or in `(other)` if this would be a row too many. Returns the row,
-    /// and how many tasks it had before.
-    #[inline]
-    pub(crate) fn admit(&'static self, future: &'static FutureType) -> (&'static Self, u64) {
-        let one_more = |tasks| (tasks != 0).then_some(tasks + 1);
-        let (site, earlier) =
-            match self.spawned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
-                // A site that has tasks has its row.
-                Ok(earlier) => (self, earlier),
-                Err(_) => self.admit_first(),
-            };
-        // PERF: tasks of one place mostly have one type of future.
-        if !site.future.get().is_some_and(|known| ptr::eq(known, future)) {
-            site.note_future(future);
-        }
-        (site, earlier)
-    }
-
-    /// [`admit`](Self::admit) where the site had no task, so that it has to claim a row.
-    #[cold]
-    fn admit_first(&'static self) -> (&'static Self, u64) {
-        let is_other = self.is_other();
-        if is_other || claim_row() {
-            let earlier = self.spawned.fetch_add(1, Ordering::Relaxed);
-            if earlier != 0 && !is_other {
-                // Another task claimed the row at the same moment.
-                ROWS.fetch_sub(1, Ordering::Relaxed);
-            }
-            return (self, earlier);
-        }
-        (&OTHER, OTHER.spawned.fetch_add(1, Ordering::Relaxed))
-    }
-
     /// Keeps the type of the largest future.
     #[inline(never)]
-    pub(super) fn note_future(&self, future: &'static FutureType) {
+    pub(in crate::accounting) fn note_future(&self, future: &'static FutureType) {
         loop {
             let known = self.future.get();
             if known.is_some_and(|known| known.size >= future.size)
@@ -269,13 +176,6 @@ impl Site {
             {
                 return;
             }
-        }
-    }
-
-    /// Takes back an `admit`: the task moved to another site before it began, or it got no record.
-    pub(crate) fn retract(&self) {
-        if self.spawned.fetch_sub(1, Ordering::Relaxed) == 1 && !self.is_other() {
-            ROWS.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -386,15 +286,8 @@ const OTHER_INDEX: u32 = u32::MAX - 1;
 /// Stands for a site's index where something happened outside every task.
 pub(crate) const UNTRACKED: u32 = u32::MAX - 2;
 
-/// `ROWS`: sites that have had a task. `NAME_BYTES`: the bytes of the names of all sites.
-static ROWS: AtomicU64 = AtomicU64::new(0);
+/// The bytes of the names of all sites.
 static NAME_BYTES: AtomicU64 = AtomicU64::new(0);
-
-fn claim_row() -> bool {
-    let limit = config::site_rows();
-    let claim = |rows| (rows < limit).then_some(rows + 1);
-    ROWS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim).is_ok()
-}
 
 /// Whether there is room for another site, its row and its name.
 ///
@@ -403,7 +296,7 @@ fn claim_row() -> bool {
 fn has_room(key: &Key<'_>) -> bool {
     let rows = config::site_rows();
     let names = NAME_BYTES.load(Ordering::Relaxed).saturating_add(key.name.len() as u64);
-    ROWS.load(Ordering::Relaxed) < rows
+    rows::ROWS.load(Ordering::Relaxed) < rows
         && SITES.made() < rows.saturating_mul(3)
         && names <= MOST_NAME_BYTES
 }
@@ -422,6 +315,8 @@ fn make(key: Key<'_>, hash: u64, index: u32) -> Option<&'static Site> {
 
 #[cfg(test)]
 mod tests {
+    use std::ptr;
+
     use super::*;
 
     #[test]
