@@ -215,8 +215,9 @@ pub(crate) fn keep<T: Sync>(value: T) -> Option<&'static T> {
     Some(unsafe { &*place })
 }
 
-/// Keeps a zeroed value of some pages for ever, in fresh pages. It must not point to what was
-/// allocated, as leak checkers do not look there. Returns `None` if the system has no memory.
+/// Keeps a zeroed value of some pages for ever, in fresh pages. The value must not hold the only
+/// pointer to an allocated block, because leak checkers do not look there. Returns `None` if the
+/// system has no memory.
 pub(crate) fn keep_pages<T: Zeroed>() -> Option<&'static T> {
     let zeroes = Zeroes::map(Layout::new::<T>())?;
     BYTES.fetch_add(zeroes.bytes(), Ordering::Relaxed);
@@ -248,7 +249,7 @@ fn fill<T: Zeroed>(place: &StaticRef<T>) -> Option<&'static T> {
     }
 }
 
-/// How many bytes of a value that [`get_or_keep_pages`] made are in memory.
+/// Returns how many bytes of a value made by [`get_or_keep_pages`] are in memory.
 pub(crate) fn resident_bytes<T: Zeroed>(value: &'static T) -> u64 {
     zeroes::resident_bytes(ptr::from_ref(value).cast(), size_of::<T>())
 }

@@ -26,7 +26,7 @@ impl<T: Sync> StaticRef<T> {
     }
 
     /// Publishes what another cell holds.
-    // PERF: without a look at it.
+    // PERF: copies the pointer without a check.
     #[inline]
     pub(crate) fn copy(&self, from: &Self) {
         self.0.store(from.0.load(Ordering::Acquire), Ordering::Release);

@@ -1,11 +1,11 @@
 //! Functions that the loader calls before `main`.
 
-/// Has the loader call a function once, on the main thread, before `main`. `linux` is the section
-/// there: those with a number come first, the lower ones before the higher ones.
+/// Makes the loader call a function once, on the main thread, before `main`. `linux` is the name of
+/// the section on Linux. Numbered sections come first, in the order of their numbers.
 ///
-/// C compilers fill these sections too. The standard library's own, on Linux, is
-/// `.init_array.00099`. The function must not panic, and may use what needs no set-up before: the
-/// environment, files, and statics that are constants.
+/// C compilers fill these sections too. On Linux, the standard library uses `.init_array.00099`.
+/// The function must not panic. It may use what needs no set-up: the environment, files, and
+/// statics with constant values.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __before_main {

@@ -1,5 +1,4 @@
-//! Counts forks: the generation of this process is all that a [`Lock`](super::fork_lock::Lock) must
-//! know of them.
+//! Counts forks, so that a [`Lock`](super::fork_lock::Lock) knows whether this process took it.
 //!
 //! `pthread_atfork` reports a fork (see `output::os_hooks`). The process id cannot stand for it:
 //! ids are reused, each namespace has its own, and asking for one is a system call. A page that the
@@ -35,7 +34,7 @@ pub(crate) fn begin() {
     SURVIVOR_HOLDS.store(u8::from(fork_lock::survives_holding()), Ordering::Relaxed);
 }
 
-/// Records that so many threads of the program do not exist in this child. The locks of threads
+/// Records that this many threads of the program do not exist in this child. The locks of threads
 /// that an earlier fork left behind may still be held.
 pub(crate) fn note_left_behind(threads: u32) {
     LEFT_BEHIND.fetch_add(threads, Ordering::Relaxed);
@@ -46,7 +45,7 @@ pub(crate) fn has_left_behind(holders: u32) -> bool {
     holders != generation() && SURVIVOR_HOLDS.load(Ordering::Acquire) == 0
 }
 
-/// The thread that forked has released the last lock that it held at the fork.
+/// Records that the forking thread has released the last lock that it held at the fork.
 pub(crate) fn survivor_is_out() {
     // Release; pairs with the Acquire in `has_left_behind`.
     SURVIVOR_HOLDS.store(0, Ordering::Release);

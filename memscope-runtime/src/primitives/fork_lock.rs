@@ -23,8 +23,8 @@ use super::{
 
 /// A mutual exclusion lock. A panic releases it and does not poison it.
 ///
-/// A waiting thread yields or sleeps shortly, and does not wait in the system. The guarded value is
-/// needed seldom and held briefly, and a child inherits no list of waiting threads.
+/// A waiting thread yields or sleeps shortly, because locks are held briefly. It does not wait in
+/// the system, so a child inherits no list of waiting threads.
 // PERF: a lock of a value that is all zeroes is all zeroes. So a static one takes no room in the
 // program's file, and no page of memory before it is used.
 pub(crate) struct Lock<T: 'static> {
@@ -36,8 +36,8 @@ pub(crate) struct Lock<T: 'static> {
 
 /// A value that a thread may leave half written when the process forks.
 pub(crate) trait Renew {
-    /// Makes the value anew. It must neither read nor drop what is there. It does nothing if the
-    /// value is never half written.
+    /// Replaces the value by a new one. An implementation must neither read nor drop the old value.
+    /// It may do nothing if the value is never half written.
     fn renew(&mut self);
 }
 
@@ -86,7 +86,7 @@ impl<T> Lock<T> {
 }
 
 impl<T: Renew> Lock<T> {
-    /// Waits as long as another thread of this process holds the lock.
+    /// Takes the lock. Waits as long as another thread of this process holds it.
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         let mut attempt = 0;
         loop {
@@ -109,7 +109,7 @@ impl<T: Renew> Lock<T> {
         })
     }
 
-    /// Returns `None` if another thread of this process holds the lock.
+    /// Takes the lock without waiting. Returns `None` if another thread of this process holds it.
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
         // Acquire; pairs with the Release in `drop`.
         match self.take(0) {

@@ -1,8 +1,8 @@
-//! What lies between parts of a range.
+//! The gaps between parts of a range.
 
 use std::{iter, ops::Range};
 
-/// What is left of a range without these, in its order.
+/// The parts of `all` that lie in none of the ranges `taken`, in order.
 pub(crate) fn gaps(
     all: Range<usize>,
     taken: impl IntoIterator<Item = Range<usize>>,

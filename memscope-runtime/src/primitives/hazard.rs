@@ -34,7 +34,7 @@ impl HazardSlot {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The thread charges no task any more.
+    /// Publishes that the thread charges no task any more.
     pub(crate) fn clear(&self) {
         // Release, as in `publish`.
         self.0.store(0, Ordering::Release);
@@ -119,9 +119,9 @@ impl GuardedSlot {
         !is_charged
     }
 
-    /// Takes the slot from its task, and keeps it locked and busy, although a thread may have
-    /// published the task: it charges the task no more. Returns `false` if another thread is
-    /// changing the slot, or it is not the task's.
+    /// Like [`try_retire`](Self::try_retire), but does not read what threads have published. The
+    /// caller knows that no thread charges the task any more. Returns `false` if another thread is
+    /// changing the slot, or if the slot is not this task's.
     #[allow(dead_code, reason = "the loom models free no cells")]
     pub(crate) fn try_take(&self, id: u64) -> bool {
         self.mark(id, id)

@@ -22,14 +22,14 @@ impl HeldBlock {
         Self(AtomicU64::new(0))
     }
 
-    /// Enters a new block into an empty entry. The number must not be 0, and its two lowest bits
-    /// must be.
+    /// Enters a new block into an empty entry. Its number must not be 0, and the two lowest bits of
+    /// the number must be 0.
     pub(crate) fn enter(&self, block: u64) {
         // Release; pairs with the Acquire in `hold`: the reader sees what was written to the block.
         self.0.store(block, Ordering::Release);
     }
 
-    /// The number of the block; 0: the entry is empty.
+    /// The number of the block; 0 if the entry is empty.
     pub(crate) fn block(&self) -> u64 {
         self.0.load(Ordering::Relaxed) & !BITS
     }
@@ -67,8 +67,8 @@ impl HeldBlock {
         is_left
     }
 
-    /// The block is freed. Returns `false` if a reader holds it: then the reader gives the memory
-    /// back.
+    /// Marks the block as freed. Returns `false` if a reader holds it: then the reader gives the
+    /// memory back.
     #[must_use = "a block that no reader holds must be freed"]
     #[inline]
     pub(crate) fn leave(&self) -> bool {
@@ -80,8 +80,9 @@ impl HeldBlock {
         !is_held
     }
 
-    /// In a forked child, on its only thread: the readers are gone. Returns whether the block was
-    /// left to one of them; its memory stays with memscope.
+    /// Ends the hold of a reader that a fork has left behind. Must be called in the child, on its
+    /// only thread. Returns whether the block was left to that reader; its memory is then never
+    /// freed.
     #[allow(dead_code, reason = "the loom models do not fork")]
     pub(crate) fn forked(&self) -> bool {
         let word = self.0.load(Ordering::Relaxed);

@@ -22,7 +22,7 @@ pub(crate) struct LoadedFile<'a> {
     pub(crate) headers: &'a [Header],
     /// The path, as the loader has it. It is empty for the program.
     pub(crate) name: &'a CStr,
-    /// Where the calling thread has its copy of the thread-locals; 0: it has none.
+    /// The address of the calling thread's copy of the file's thread-locals; 0 if it has none.
     pub(crate) thread_locals: usize,
     /// How many files have been unloaded so far.
     pub(crate) unloads: u64,
@@ -41,7 +41,7 @@ impl LoadedFile<'_> {
     }
 }
 
-/// Calls `each` with each loaded file, the program first, until it breaks.
+/// Calls `each` with each loaded file, the program first, until `each` breaks.
 ///
 /// It takes the loader's lock, so it must not be called in the allocator. It allocates nothing, and
 /// works without `/proc`.
@@ -64,7 +64,8 @@ where
     let headers: &[Header] = if file.dlpi_phdr.is_null() {
         &[]
     } else {
-        // SAFETY: so many program headers are there, in memory that is only read.
+        // SAFETY: the loader passes the number of the headers, which are in memory that is only
+        // read.
         unsafe { slice::from_raw_parts(file.dlpi_phdr, usize::from(file.dlpi_phnum)) }
     };
     let name = if file.dlpi_name.is_null() {
@@ -83,7 +84,7 @@ where
     c_int::from(each(file).is_break())
 }
 
-/// A number of the loader's, as wide as an address.
+/// Converts a number of the loader's to `usize`.
 pub(crate) fn number(number: impl TryInto<usize>) -> usize {
     number.try_into().unwrap_or(usize::MAX)
 }

@@ -1,4 +1,4 @@
-//! Without rules for frames, the unwinder does each stack.
+//! The stand-in for `frames` on systems without rules: the unwinder walks each stack.
 #![allow(dead_code, reason = "some systems have no unwinder either, and no walk gives a stack")]
 
 use std::sync::atomic::AtomicUsize;

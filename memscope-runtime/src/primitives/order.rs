@@ -32,8 +32,8 @@ struct List<'a, T, C> {
     compare: C,
 }
 
-/// What is compiled for each list. Closures would be compiled twice, because the vtable of a `dyn
-/// FnMut` also has what `FnOnce` needs.
+/// The part of a sort that is compiled for each type of list. Closures would be compiled twice,
+/// because the vtable of a `dyn FnMut` also has what `FnOnce` needs.
 trait Places {
     fn compare(&mut self, a: usize, b: usize) -> Ordering;
     fn swap(&mut self, a: usize, b: usize);

@@ -18,10 +18,10 @@ use super::{
 pub(crate) const PAGE: usize = 1 << PAGE_BITS;
 
 const PAGE_BITS: u32 = 12;
-/// Of the size of a marked block: its highest bit. No block is so large.
+/// The highest bit of the size. It is set for a marked block, as no block is so large.
 #[cfg(feature = "tokio")]
 const MARKED: u64 = 1 << 63;
-/// Where the number of a mark begins in the size.
+/// The bit of the size at which the number of a mark begins.
 #[cfg(feature = "tokio")]
 const MARK_AT: u32 = 32;
 #[cfg(feature = "tokio")]
@@ -53,8 +53,8 @@ impl Slot {
         usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// All accesses are Relaxed: the program synchronises when it passes a block from one thread to
-    /// another, and that orders these stores too.
+    /// Fills the slot for its block. All accesses are Relaxed: the program synchronises when it
+    /// passes a block from one thread to another, and that orders these stores too.
     #[inline]
     pub(crate) fn fill(&self, block: *const u8, owner: u64, bytes: usize) {
         self.bytes.store(bytes as u64, Ordering::Relaxed);
@@ -66,8 +66,8 @@ impl Slot {
         self.word.store(0, Ordering::Relaxed);
     }
 
-    /// Marks the block with a number that is not 0: its size is then larger than any block. Returns
-    /// whether there is room for the number.
+    /// Marks the block with a number that is not 0. The stored size is then larger than any block.
+    /// Returns `false` if there is no room for the number.
     #[cfg(feature = "tokio")]
     pub(crate) fn mark(&self, number: u32) -> bool {
         let bytes = self.bytes.load(Ordering::Relaxed);
@@ -93,7 +93,8 @@ impl Slot {
         usize::try_from(bytes).unwrap_or(0)
     }
 
-    /// Takes the mark off. Returns its number and the size of the block; `None` if it has none.
+    /// Removes the mark. Returns its number and the size of the block, or `None` if there is no
+    /// mark.
     #[cfg(feature = "tokio")]
     pub(crate) fn unmark(&self) -> Option<(u32, usize)> {
         let word = self.bytes.load(Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! Memscope's own threads that are to start at the next *occasion*, which is a poll of a task.
 //!
-//! No such thread starts before `main`. Inside the allocator only those start that a program
-//! without annotations asks for: the timeline, periodic reports, the watch over the limit, the
-//! server.
+//! No such thread starts before `main`. Inside the allocator, only those threads start that a
+//! program without annotations may ask for: the timeline, periodic reports, the watch over the
+//! limit, the server.
 
 use super::{
     atomic_ref::StaticRef,
@@ -12,7 +12,7 @@ use super::{
 /// What is to start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pending {
-    /// The thread of the timeline and of events, which may start inside the allocator.
+    /// The collector's thread, for the timeline and events, which may start inside the allocator.
     Collector,
     /// The thread that watches the limit of memory, which may start inside the allocator.
     Watch,
@@ -42,7 +42,7 @@ pub(crate) fn want(pending: Pending, start: &'static fn()) {
     PENDING.fetch_or(1 << pending as u32, Ordering::Release);
 }
 
-/// An occasion: a task is polled. Must not be called inside the allocator.
+/// Starts pending threads when a task is polled. Must not be called inside the allocator.
 ///
 /// PERF: a load and a comparison.
 #[inline]
@@ -73,10 +73,10 @@ const PERIODIC: u32 = 1 << Pending::Periodic as u32 | 1 << Pending::Server as u3
 #[cfg(all(feature = "tokio", not(feature = "report-file")))]
 const PERIODIC: u32 = 0;
 
-/// An occasion inside the allocator, as a program without annotations calls memscope nowhere else:
-/// an unannotated Tokio task has allocated, or a thread has for the first time beside another. So
-/// an idle service is served, too, from the start of its runtime's workers. No such thread of the
-/// program's is there before `main`.
+/// Starts pending threads from inside the allocator, because a program without annotations calls
+/// memscope nowhere else. It is called when an unannotated Tokio task allocates, and when a thread
+/// beside the first one allocates for the first time. So an idle service is served too, once the
+/// workers of its runtime start. Neither happens before `main`.
 ///
 /// NOTE: the start function must not allocate from the program's heap, take a lock of memscope's or
 /// panic. The system's `pthread_create` may call `malloc`; the allocator below is not inside a call

@@ -5,7 +5,7 @@
 //! block of `s` bytes contains a point with the probability `p = 1 - exp(-s / mean)`. If a sampled
 //! block counts as `1 / p` blocks, the expected sum is the true one (Horvitz and Thompson, 1952).
 //!
-//! The allocator uses this, so there is no call of the C library here.
+//! The allocator runs this code, so it does not call the C library.
 
 /// The next state of a generator of random numbers (xorshift64*, Vigna 2016); never 0.
 #[inline]
@@ -79,7 +79,7 @@ fn one_minus_exp(x: f64) -> f64 {
     value
 }
 
-/// How many bytes a sampled byte stands for, in a piece of so many bytes.
+/// How many bytes a sampled byte stands for, in a piece of `bytes` bytes.
 #[expect(clippy::cast_precision_loss, reason = "estimates are not exact")]
 pub(crate) fn weight(bytes: u64, mean: u64) -> f64 {
     1.0 / one_minus_exp(bytes as f64 / mean.max(1) as f64)

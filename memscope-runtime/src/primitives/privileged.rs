@@ -1,8 +1,8 @@
 //! Whether the program has rights that its caller lacks: by a set-user-id or set-group-id bit, or
 //! by file capabilities.
 //!
-//! The caller sets the environment. A file named there would be written with the program's rights,
-//! so such a program reads no variable.
+//! The caller sets the environment. A file named there would be written with the program's rights.
+//! So memscope reads no variable in such a program.
 
 /// Reads the auxiliary vector, which the kernel passed to the program at its start.
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -1,6 +1,7 @@
 //! A radix tree over all addresses, of three levels like the processor's own page tables.
 //!
-//! A branch and a leaf are fresh pages, of which the system gives those that are written.
+//! Branches and leaves are fresh pages. The system provides memory only for the pages that are
+//! written.
 
 use super::{
     arena::{self, Zeroed},
@@ -11,7 +12,7 @@ use super::{
 pub(super) const BITS: u32 = 12;
 pub(super) const WIDTH: usize = 1 << BITS;
 
-/// The highest level: it is a static.
+/// The tree, whose highest level is a static.
 #[derive(Debug)]
 pub(super) struct RadixTree<L: 'static>([StaticRef<Branch<L>>; WIDTH]);
 
@@ -22,8 +23,7 @@ struct Branch<L: 'static>([StaticRef<L>; WIDTH]);
 // SAFETY: null pointers are valid `StaticRef`s, which need no drop.
 unsafe impl<L: Zeroed> Zeroed for Branch<L> {}
 
-/// So many leaves are looked at to tell how much of them is in memory. All of a further one is
-/// counted.
+/// The number of leaves whose pages in memory are counted. Further leaves count in full.
 const MOST_LOOKS: usize = 256;
 
 impl<L: Zeroed> RadixTree<L> {
@@ -74,8 +74,8 @@ impl<L: Zeroed> RadixTree<L> {
     }
 }
 
-/// Bytes of the pages that have a reference. The system is not asked: to it, a page of which all
-/// was read and nothing written is there too.
+/// Bytes of the pages that have a reference. The system is not asked, because for it a page that
+/// was only read is in memory too.
 fn written_bytes<T: Sync>(references: &[StaticRef<T>; WIDTH]) -> u64 {
     const PAGE: usize = 4096;
     let pages = references.chunks(PAGE / size_of::<StaticRef<T>>());

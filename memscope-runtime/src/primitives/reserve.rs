@@ -1,5 +1,5 @@
-//! A memory reserve for the end of memory: memscope's own work stops there, and the program goes
-//! on.
+//! A memory reserve, for the moment when memory runs out: memscope's own work stops, and the
+//! program goes on.
 //!
 //! A list that grows with the program (rows, cells, text) asks before it grows. What does not fit
 //! is left out and counted. Small allocations cannot ask: a name, a path, a line, what the standard
@@ -133,7 +133,7 @@ pub(crate) struct Bound {
 }
 
 /// Lets the work of this thread take at most about this many bytes for its lists and texts, as if
-/// there was no more memory. It counts what they ever took, and nothing that they give back.
+/// there was no more memory. Memory that they give back still counts.
 #[cfg_attr(not(feature = "report-file"), allow(dead_code, reason = "reports near the limit"))]
 pub(crate) fn bound(bytes: usize) -> Bound {
     let outer = (BOUND.with(|left| left.replace(bytes)), MOST.with(|most| most.replace(bytes)));
@@ -171,7 +171,7 @@ impl Drop for Aside {
     }
 }
 
-/// Lets the work take as much again.
+/// Resets the bound to what it was at the beginning.
 #[cfg_attr(not(feature = "report-file"), allow(dead_code, reason = "reports near the limit"))]
 pub(crate) fn renew_bound() {
     set_left(MOST.with(Cell::get));
@@ -182,27 +182,27 @@ pub(crate) fn left() -> usize {
     BOUND.with(Cell::get)
 }
 
-/// Lets the work take that much, after it has freed what it took since.
+/// Sets what the work may still take, after it has freed what it took since it read [`left`].
 pub(crate) fn set_left(bytes: usize) {
     BOUND.with(|left| left.set(bytes));
 }
 
-/// Takes so many bytes off what the work of this thread may use.
+/// Subtracts `bytes` from what the work of this thread may still take.
 pub(crate) fn take(bytes: usize) {
     BOUND.with(|left| left.set(left.get().saturating_sub(bytes)));
 }
 
-/// How many elements may be made room for: half of what is left, as elements may own memory too.
+/// How many elements fit into half of what is left. The other half is for memory that elements own.
 fn most<T>() -> usize {
     room_for(size_of::<T>())
 }
 
-/// How many rows of about so many bytes each half of what is left has room for.
+/// How many rows of about `bytes` bytes fit into half of what is left.
 pub(crate) fn room_for(bytes: usize) -> usize {
     left() / 2 / bytes.max(1)
 }
 
-/// Makes room for so many more elements, if the work of this thread may take as much.
+/// Makes room for this many more elements, if the work of this thread may take as much.
 pub(crate) fn expect<T>(list: &mut Vec<T>, more: usize) {
     if more <= most::<T>() && list.try_reserve_exact(more).is_ok() {
         take(more.saturating_mul(size_of::<T>()));
@@ -218,7 +218,7 @@ pub(crate) fn is_short() -> bool {
     MISSING.load(Ordering::Relaxed) != 0 || BOUND.with(Cell::get) == 0
 }
 
-/// Records that so many bytes of the room are used.
+/// Records that this many bytes of the room are used.
 pub(crate) fn spend(bytes: usize) {
     LEFT.with(|left| left.set(left.get().saturating_sub(bytes)));
 }
@@ -237,7 +237,7 @@ pub(crate) struct Work {
     not_send: PhantomData<*const ()>,
 }
 
-/// Begins memscope's own work on this thread, which makes room by `how`.
+/// Begins memscope's own work on this thread. `how` makes room for it.
 pub(crate) fn begin(how: MakeRoom) -> Work {
     hold();
     let work = Work {

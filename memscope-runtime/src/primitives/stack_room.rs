@@ -2,7 +2,7 @@
 //!
 //! A thread asks the C library for the bounds of its stack once, before its first sample. The main
 //! thread's are computed at the start of the program, because glibc would read `/proc` for them. A
-//! thread on a stack that is not known, as that of a coroutine, has no room.
+//! thread on an unknown stack, such as that of a coroutine, counts as having no room.
 
 /// The bounds of a thread's stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,29 +14,29 @@ pub(crate) struct StackBounds {
 }
 
 impl StackBounds {
-    /// Those of a thread that has not asked.
+    /// The bounds of a thread that has not asked.
     pub(crate) const NOT_ASKED: Self = Self { low: 0, end: 0 };
-    /// Those of a thread whose stack is not known: no address is within.
+    /// The bounds of an unknown stack, which contain no address.
     #[cfg_attr(
         not(all(target_os = "linux", feature = "enabled")),
         allow(dead_code, reason = "no bounds are asked for")
     )]
     const UNKNOWN: Self = Self { low: 1, end: 1 };
 
-    /// Returns the bounds of this thread. Those of the main one are not known here.
+    /// Returns the bounds of this thread. They are unknown on the main thread.
     #[cold]
     #[inline(never)]
     pub(crate) fn of_this_thread() -> Self {
         imp::of_this_thread().unwrap_or(Self::UNKNOWN)
     }
 
-    /// Returns the bounds of the main thread, if this is it. `None` on any other one.
+    /// Returns the bounds of the main thread, or `None` on any other thread.
     pub(crate) fn of_main_thread() -> Option<Self> {
         imp::of_main_thread()
     }
 
-    /// Returns how many bytes are left below this call; 0 if this stack is not known. `self`: the
-    /// bounds of this thread.
+    /// Returns how many bytes are left below this call, or 0 on an unknown stack. `self` must be
+    /// the bounds of this thread.
     #[inline(never)]
     pub(crate) fn left(self) -> usize {
         let marker = std::hint::black_box(0_u8);
@@ -60,15 +60,16 @@ mod imp {
 
     use super::StackBounds;
 
-    /// What the main thread's stack is believed to have at the most.
+    /// The most bytes that the main thread's stack is assumed to have.
     const MOST_OF_MAIN: usize = 1 << 30;
-    /// The main thread's frames that began before the program's start was noticed.
+    /// The bytes that the main thread's frames are assumed to have above the call that computes its
+    /// bounds.
     const BEGUN_BEFORE: usize = 1 << 20;
 
     fn is_main_thread() -> bool {
         // SAFETY: no arguments.
         let process = unsafe { libc::getpid() };
-        // A call of its own came with glibc 2.30. SAFETY: no arguments.
+        // `gettid` itself came with glibc 2.30. SAFETY: no arguments.
         let thread = unsafe { libc::syscall(libc::SYS_gettid) };
         thread == libc::c_long::from(process)
     }
@@ -109,7 +110,7 @@ mod imp {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(MOST_OF_MAIN);
         let marker = std::hint::black_box(0_u8);
         let here = (&raw const marker).addr();
-        // Arguments and environment lie above, and count too: a quarter of the limit at the most.
+        // Arguments and environment lie above, and count too: at most a quarter of the limit.
         let low = here.checked_sub(limit - limit / 4)?;
         Some(StackBounds { low, end: here.saturating_add(BEGUN_BEFORE) })
     }

@@ -1,10 +1,10 @@
-//! Start bits: at which addresses of the heap blocks have begun.
+//! Start bits: they say at which addresses of the heap a block has begun.
 //!
 //! One bit stands for 16 bytes of addresses, in a radix tree of three levels as in
 //! [`page_map`](super::page_map). A bit is set when a block that is *listed* begins there, and
-//! stays set. The block's own word says whether the block is listed still. So making a block costs
-//! a load and a test where one has begun before, and freeing it costs one plain store to its word.
-//! A reader looks at the word of each bit.
+//! stays set. The block's own word says whether the block is listed still. So making a block where
+//! one has begun before costs a load and a test. Freeing it costs one plain store to its word. A
+//! reader looks at the word of each bit.
 //!
 //! Blocks of a page and more are not listed: the page map finds them.
 
@@ -45,7 +45,7 @@ pub(crate) fn is_on() -> bool {
     IS_ON.load(Ordering::Relaxed) != 0
 }
 
-/// Has new blocks listed, or not. Blocks that are listed stay so.
+/// Turns the listing of new blocks on or off. Blocks that are listed stay listed.
 pub(crate) fn turn(on: bool) {
     IS_ON.store(u8::from(on), Ordering::Relaxed);
 }
@@ -61,7 +61,7 @@ pub(crate) fn refused() -> u64 {
     REFUSED.load(Ordering::Relaxed)
 }
 
-/// Sets the bit of a place that is aligned to [`GRAIN`]. Returns false, and counts the block, if
+/// Sets the bit of a place that is aligned to [`GRAIN`]. Returns `false`, and counts the block, if
 /// there is no memory for the bit.
 #[inline]
 pub(crate) fn set(place: *const u8) -> bool {
@@ -129,7 +129,7 @@ pub(crate) fn for_each(start: usize, end: usize, mut each: impl FnMut(usize)) {
     }
 }
 
-/// The first address behind the piece of this many bits in which an address lies.
+/// The first address after the aligned piece of `2^bits` bytes in which an address lies.
 fn next(address: u64, bits: u32) -> u64 {
     ((address >> bits) + 1) << bits
 }

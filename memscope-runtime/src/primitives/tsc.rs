@@ -93,7 +93,7 @@ pub(crate) fn system_ns() -> u64 {
     u64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Reads the system's clock and makes it this thread's anchor.
+/// Reads the system's clock and makes the result this thread's anchor.
 pub(crate) fn look(clock_ns: impl FnOnce() -> u64) -> u64 {
     let known = RATE.load(Ordering::Relaxed);
     if known == CAUGHT {

@@ -2,14 +2,14 @@
 //!
 //! The unwinder finds each caller by the tables that the compiler writes for panics. It takes no
 //! memory from the heap. On Linux it takes no lock either, from glibc 2.35 and GCC 12 on; older
-//! ones take the loader's. Where all frames are known from before, a table of rules takes its place
+//! ones take the loader's. Where the rules of all frames are known, a walk by rules takes its place
 //! (`frames`).
 
 use std::{ptr, sync::atomic::AtomicUsize};
 
-/// Writes the return addresses of this call, innermost first, as far as there is room. Returns how
-/// many there are. The code that is left by a call stands just before its return address. The first
-/// one is memscope's own.
+/// Writes the return addresses of the current call stack, innermost first, as far as there is room.
+/// Returns their number. A call instruction stands just before its return address. The first
+/// address is in memscope's own code.
 ///
 /// Does nothing and returns 0 where the unwinder is not known.
 #[inline]
@@ -17,14 +17,15 @@ pub(crate) fn frames(into: &[AtomicUsize]) -> usize {
     imp::frames(into)
 }
 
-/// Returns the function that the call before this return address calls. Returns 0 if the call goes
-/// through a pointer, as that of a trait object's method does, or if that is not known.
+/// Returns the address of the function that the call before this return address calls. Returns 0 if
+/// the call goes through a pointer, as for a method of a trait object, or if the function is not
+/// known.
 ///
 /// # Safety
 ///
 /// The address must be one that [`frames`] has returned, of a call that is still on the stack.
 pub(crate) unsafe fn direct_callee(return_address: usize) -> usize {
-    /// `call` with a distance, of 32 bits, from its end.
+    /// The opcode of `call` with a distance of 32 bits from its end.
     const CALL: u8 = 0xe8;
     const LENGTH: usize = 5;
     const PAGE: usize = 4_096;
@@ -33,8 +34,7 @@ pub(crate) unsafe fn direct_callee(return_address: usize) -> usize {
         return 0;
     }
     let code = ptr::with_exposed_provenance::<[u8; LENGTH]>(return_address - LENGTH);
-    // SAFETY: the caller's contract. A call is at least two bytes long, so that this page is
-    // mapped.
+    // SAFETY: the caller's contract. A call is at least two bytes long, so this page is mapped.
     let [first, distance @ ..] = unsafe { code.read() };
     let distance = i32::from_le_bytes(distance) as isize;
     if first == CALL { return_address.wrapping_add_signed(distance) } else { 0 }
@@ -93,13 +93,13 @@ mod imp {
     struct Frames<'a> {
         into: &'a [AtomicUsize],
         count: usize,
-        /// The first frame, which is that of `frames` itself, was passed over.
+        /// Whether the first frame, which is that of `frames` itself, was skipped.
         is_above: bool,
-        /// Another address stood in a place than is written there.
+        /// Whether any address differs from the one that its place held before.
         is_changed: bool,
     }
 
-    // The function whose frame a walk begins at.
+    // Never inlined, because a walk begins at the frame of this function.
     #[inline(never)]
     pub(super) fn frames(into: &[AtomicUsize]) -> usize {
         let registers = frames::registers!();
@@ -137,7 +137,7 @@ mod imp {
         if address == 0 {
             return STOP;
         }
-        // A signal handler was called in front of an instruction, and not by the one before it.
+        // A signal handler returns to the interrupted instruction, and not behind a call.
         let behind = address.saturating_add(usize::from(is_before != 0));
         frames.is_changed |= place.load(Ordering::Relaxed) != behind;
         place.store(behind, Ordering::Relaxed);

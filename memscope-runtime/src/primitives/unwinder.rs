@@ -36,7 +36,7 @@ pub(super) fn is_lock_free() -> bool {
     is_loaded()
 }
 
-/// Whether a static program has the function: no part of it but its unwinder asks for that.
+/// Whether a static program has the function. Only its unwinder would use it.
 #[cfg(all(target_feature = "crt-static", target_arch = "x86_64"))]
 fn is_linked() -> bool {
     let function: usize;

@@ -83,7 +83,7 @@ impl Zeroes {
 
     /// # Safety
     ///
-    /// No thread uses the memory.
+    /// No thread may use the memory any more.
     pub(super) unsafe fn give_back(self) {
         #[cfg(all(unix, feature = "enabled", not(miri)))]
         if self.is_mapped {
@@ -97,8 +97,8 @@ impl Zeroes {
     }
 }
 
-/// How many bytes of these fresh pages the system holds in memory: those that were written, or at
-/// least read. All of them if it does not say.
+/// How many bytes of these fresh pages the system holds in memory: those that were written or read.
+/// Returns `bytes` if the system does not say.
 #[cfg(all(target_os = "linux", feature = "enabled", not(miri)))]
 pub(super) fn resident_bytes(start: *const u8, bytes: usize) -> u64 {
     const AT_ONCE: usize = 64;

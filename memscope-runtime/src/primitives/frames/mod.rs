@@ -1,8 +1,8 @@
-//! Frames of the stack, by rules: where they come from, and walks up the stack by them.
+//! Walks up the call stack by rules, which are learned from the compiler's unwind tables.
 //!
-//! A rule says how to go from a frame to its caller's (`rules`). It is learned from the compiler's
-//! tables (`tables`), once a sample has asked for it. A walk takes a rule a frame (`walk`). Linux
-//! with glibc on x86-64 alone has them; elsewhere `no_frames.rs` stands in.
+//! A rule says how to go from a frame to its caller's frame (`rules`). It is learned (`tables`)
+//! once a sample has asked for it. A walk takes one rule for each frame (`walk`). Only Linux with
+//! glibc on x86-64 has rules. Elsewhere `no_frames.rs` takes the place of this module.
 
 mod rules;
 mod tables;

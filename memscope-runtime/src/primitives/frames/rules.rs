@@ -1,13 +1,13 @@
 //! How to go from a frame of the stack to its caller's, for return addresses that were seen before.
 //!
-//! The compiler's tables say that for each instruction, as a program that has to be run from the
-//! start of its function. A rule is the result for one return address: the caller's stack pointer
-//! is so far from a register, and the frame pointer was saved in such a place. Rules are learned by
-//! the collector and by snapshots (`tables.rs`). The allocator only reads them, and
-//! asks for those that it misses.
+//! The compiler's tables (DWARF call frame information) describe it for each instruction, as a
+//! program that runs from the start of the function. A rule is the result for one return address:
+//! how far the caller's stack pointer is from a register, and where the frame pointer was saved.
+//! Rules are learned by the collector and by snapshots (`tables.rs`). The allocator only reads
+//! rules, and asks for missing ones.
 //!
-//! There are rules for the program and the C library alone: no other file is sure to stay loaded,
-//! so that another's code could come to the same address.
+//! Only the program and the C library have rules. Any other file may be unloaded, and other code
+//! may then be loaded at the same address.
 
 use std::{
     ops::{ControlFlow, Range},
@@ -20,7 +20,7 @@ use crate::primitives::{
     loaded::{LoadedFile, each_loaded},
 };
 
-/// A register that a frame's bounds are known by.
+/// The register from which a rule computes the caller's stack pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Base {
     StackPointer,
@@ -36,10 +36,11 @@ pub(crate) enum Rule {
     /// The unwinder has to be asked.
     Unknown,
     Caller {
-        /// The caller's stack pointer is this register and so many words.
+        /// The caller's stack pointer is this register plus `words` words.
         base: Base,
         words: u32,
-        /// The caller's frame pointer was saved so many words below that; 0: it is still there.
+        /// The caller's frame pointer was saved this many words below the caller's stack pointer; 0
+        /// if it is still in its register.
         saved: u32,
     },
 }
@@ -55,7 +56,7 @@ const BY_STACK_POINTER: u32 = 2;
 const BY_FRAME_POINTER: u32 = 3;
 
 impl Rule {
-    /// The rule in 32 bits. One that has no room there is unknown.
+    /// The rule in 32 bits. A rule that does not fit becomes [`Unknown`](Self::Unknown).
     fn bits(self) -> u32 {
         let (kind, words, saved) = match self {
             Self::Outermost => (OUTERMOST, 0, 0),
@@ -96,13 +97,13 @@ struct File {
 /// The program and the C library.
 static FILES: [File; 2] = [const { File::none() }; 2];
 
-/// The most addresses of a file, so that its places and those of the other one have 32 bits.
+/// The most addresses of a file, so that the offsets in both files together fit into 32 bits.
 const MOST_OF_FILE: usize = 1 << 31;
 
 /// Notes where the program and the C library lie. Must not be called in the allocator, because it
 /// asks the loader.
 pub(crate) fn note_files() {
-    // SAFETY: no arguments. The text is a constant of the library.
+    // SAFETY: the function takes no arguments, and its result is a constant of the library.
     let library = unsafe { libc::gnu_get_libc_version() }.addr();
     let [program_file, library_file] = &FILES;
     let mut is_program = true;
@@ -152,7 +153,8 @@ impl File {
         self.segment_start.store(segment.start, Ordering::Relaxed);
         self.segment_end.store(segment.end, Ordering::Relaxed);
         self.start.store(code.start, Ordering::Relaxed);
-        // Release; pairs with the Acquire in `place`, so that all is there with the end.
+        // Release; pairs with the Acquire in `place`: a reader that sees the end sees the other
+        // fields.
         self.end.store(code.end, Ordering::Release);
     }
 
@@ -185,7 +187,7 @@ struct Table<const SLOTS: usize>([AtomicU64; SLOTS]);
 // SAFETY: atomics, which are valid when zeroed and need no drop.
 unsafe impl<const SLOTS: usize> Zeroed for Table<SLOTS> {}
 
-/// The most slots that are looked at for an entry.
+/// The most slots that a search looks at.
 const MOST_LOOKS: usize = 32;
 
 impl<const SLOTS: usize> Table<SLOTS> {
@@ -201,7 +203,7 @@ impl<const SLOTS: usize> Table<SLOTS> {
     fn find(&self, key: u32) -> Option<Rule> {
         for slot in self.slots(key) {
             let entry = slot.load(Ordering::Relaxed);
-            // What is left of an entry of this key is below 2^32.
+            // If the entry has this key, the rule is left, which is below 2^32.
             if let Ok(rule) = u32::try_from(entry ^ u64::from(key) << 32) {
                 return Some(Rule::of_bits(rule));
             }
@@ -212,24 +214,24 @@ impl<const SLOTS: usize> Table<SLOTS> {
         None
     }
 
-    /// Puts in an entry. Returns `false` if there is no room for it.
+    /// Adds an entry. Returns `false` if there is no room for it.
     fn put(&self, key: u32, rule: Rule) -> bool {
         let entry = u64::from(key) << 32 | u64::from(rule.bits());
         self.slots(key).any(|slot| {
-            // An entry is one word, which says all.
+            // Relaxed: an entry is one word, so nothing has to be ordered with it.
             let seen = slot.compare_exchange(0, entry, Ordering::Relaxed, Ordering::Relaxed);
             seen.is_ok() || seen.is_err_and(|there| there >> 32 == u64::from(key))
         })
     }
 }
 
-/// Most programs need the first one alone: 8 KiB.
+/// The first table, of 8 KiB. Most programs need no other one.
 static SMALL: StaticRef<Table<1_024>> = StaticRef::none();
 static LARGE: StaticRef<Table<16_384>> = StaticRef::none();
-/// How many rules are in the small table, and in the large one.
+/// The number of rules in each table.
 static IN_SMALL: AtomicUsize = AtomicUsize::new(0);
 static IN_LARGE: AtomicUsize = AtomicUsize::new(0);
-/// Half of the slots of each, so that few are looked at.
+/// The most rules of each table: half of its slots, so that a search looks at few of them.
 const MOST_IN_SMALL: usize = 512;
 const MOST_IN_LARGE: usize = 8_192;
 
@@ -241,7 +243,8 @@ pub(crate) fn held_bytes() -> u64 {
     BYTES.load(Ordering::Relaxed)
 }
 
-/// The table in a place, which is made if there is none. `None`: the system has no memory.
+/// Returns the table in `place`, and makes it if there is none. Returns `None` if the system has no
+/// memory.
 fn get_or_make<const SLOTS: usize>(
     place: &StaticRef<Table<SLOTS>>,
 ) -> Option<&'static Table<SLOTS>> {
@@ -250,7 +253,7 @@ fn get_or_make<const SLOTS: usize>(
     }
     let new = keep_pages::<Table<SLOTS>>()?;
     BYTES.fetch_add(size_of::<Table<SLOTS>>() as u64, Ordering::Relaxed);
-    // Another thread may have been faster: then this one stays empty.
+    // If another thread was faster, the new table stays unused.
     Some(place.set_if_none(new).err().unwrap_or(new))
 }
 
@@ -278,12 +281,12 @@ pub(crate) fn keep(address: usize, rule: Rule) {
     }
 }
 
-/// Return addresses whose rules are missed. One takes the place of another.
+/// Return addresses whose rules are missing. A new one may overwrite another one.
 static WANTED: [AtomicUsize; 256] = [const { AtomicUsize::new(0) }; 256];
 static IS_ANY_WANTED: AtomicBool = AtomicBool::new(false);
-/// A thread has asked what is wanted, and so may learn it.
+/// Whether a thread has asked for wanted addresses, so that it may learn their rules.
 static IS_ASKED_FOR: AtomicBool = AtomicBool::new(false);
-/// No further rule is kept.
+/// Whether the tables are full, so that no further rule is kept.
 static IS_FULL: AtomicBool = AtomicBool::new(false);
 
 /// Asks for the rule of a return address, if there is none.
@@ -297,13 +300,13 @@ pub(crate) fn want(address: usize) {
     }
 }
 
-/// Whether rules are kept at all: there is room, and a thread that learns them.
+/// Whether wanted rules are learned: the tables have room, and a thread asks for addresses.
 pub(crate) fn may_be_wanted() -> bool {
     IS_ASKED_FOR.load(Ordering::Relaxed) && !IS_FULL.load(Ordering::Relaxed)
 }
 
-/// Passes on the return addresses whose rules are wanted, and forgets them.
-/// From the first call on, samples ask for rules.
+/// Calls `each` with the return addresses whose rules are wanted, and forgets them. From the first
+/// call on, samples ask for rules.
 pub(crate) fn each_wanted(mut each: impl FnMut(usize)) {
     IS_ASKED_FOR.store(true, Ordering::Relaxed);
     if !IS_ANY_WANTED.swap(false, Ordering::Relaxed) {

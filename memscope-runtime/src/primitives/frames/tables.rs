@@ -1,9 +1,9 @@
 //! Learns how to go from a frame to its caller's, from the tables that the compiler writes for
 //! panics: the rules of return addresses that a sample has asked for.
 //!
-//! Called by the collector and by snapshots, at most for 256 addresses at once. The tables are in
-//! memory, in files that are never unloaded. Nothing is taken from the program's heap, which may be
-//! at its end.
+//! The collector and snapshots call this, for at most 256 addresses at once. The tables are in
+//! memory, in files that are never unloaded. Learning takes nothing from the program's heap, where
+//! memory may be short.
 
 use std::{ops::Range, ptr, slice};
 
@@ -19,7 +19,7 @@ const WORD: u8 = 8;
 /// The return address stands just below the caller's stack pointer.
 const RETURN_ADDRESS: i64 = -8;
 
-/// What a row of a table needs: some 4 kB on the stack.
+/// The storage for a row of a table: about 4 kB on the stack.
 struct OnStack;
 
 impl UnwindContextStorage<usize> for OnStack {
@@ -37,7 +37,7 @@ pub(crate) fn learn_wanted() {
     });
 }
 
-/// What a segment has from an address on.
+/// The bytes of a segment from an address on.
 ///
 /// # Safety
 ///
@@ -48,7 +48,7 @@ unsafe fn memory(from: usize, segment: &Range<usize>) -> EndianSlice<'static, Na
     EndianSlice::new(unsafe { slice::from_raw_parts(start, segment.end - from) }, NativeEndian)
 }
 
-/// The rule of a return address; `None` if it has none that is kept.
+/// The rule of a return address; `None` if the tables give none that a [`Rule`] can hold.
 #[inline(never)]
 fn rule_of(address: usize, table: usize, segment: &Range<usize>) -> Option<Rule> {
     // The call stands before its return address.
@@ -131,7 +131,7 @@ mod tests {
         black_box(stack)
     }
 
-    /// With a function of the C library in between.
+    /// Calls `below` through a function of the C library.
     fn sort(below: &dyn Fn() -> Stack) -> Stack {
         struct Call<'a> {
             below: &'a dyn Fn() -> Stack,
@@ -165,7 +165,7 @@ mod tests {
         call.stack
     }
 
-    /// Walks it until its rules are known, and then some times more.
+    /// Takes this stack until its rules are known, and then some more times.
     fn check(below: &dyn Fn() -> Stack) {
         let (before, _) = walk::walks();
         let mut first = None;

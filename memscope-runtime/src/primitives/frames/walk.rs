@@ -1,10 +1,11 @@
-//! Walks up the stack by rules that were learned, for a small part of what the unwinder takes.
+//! Walks up the stack by learned rules, in a small part of the time that the unwinder takes.
 //!
-//! The unwinder runs the compiler's program for each frame, from the start of its function. Of a
-//! large `poll` function that is thousands of steps. Here each frame is a look into a table. Where
-//! a rule is missing, the unwinder does the whole stack, and the missing rules are asked for.
+//! The unwinder runs the compiler's program for each frame, from the start of its function. For a
+//! large `poll` function, that program has thousands of steps. Here each frame takes a look into a
+//! table. Where a rule is missing, the unwinder walks the whole stack, and the missing rules are
+//! asked for.
 //!
-//! Results are compared with the unwinder's: the first ones, and one in some hundred for ever. If
+//! The first results are compared with the unwinder's, and so is one in some hundred later ones. If
 //! one differs, no stack is walked by rules any more.
 
 use std::{
@@ -22,7 +23,7 @@ pub(crate) struct Registers {
     pub(crate) frame: usize,
 }
 
-/// The registers here. A macro, because they are those of the function that it stands in.
+/// Reads the registers of the function in which the macro stands.
 macro_rules! registers {
     () => {{
         let (instruction, stack, frame): (usize, usize, usize);
@@ -47,27 +48,27 @@ const WORD: usize = size_of::<usize>();
 /// A frame that seems larger is left to the unwinder.
 const MOST_FRAME: usize = 16 << 20;
 
-/// Walks that agreed with the unwinder before all but one of so many are believed.
+/// The number of first walks that the unwinder checks. Later it checks one in `CHECKED_EVERY`.
 const FIRST_CHECKS: u32 = 64;
 const CHECKED_EVERY: u32 = 512;
 static WALKS: AtomicU32 = AtomicU32::new(0);
 
-/// A walk has differed.
+/// Whether a walk has differed from the unwinder's.
 static IS_WRONG: AtomicBool = AtomicBool::new(false);
 
 /// The result of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Walk {
-    /// So many return addresses were written.
+    /// The walk has written this many return addresses.
     Whole(usize),
-    /// The same, and the unwinder has to agree.
+    /// The walk has written this many return addresses, and the unwinder must check them.
     Check(usize),
     /// A rule is missing.
     Missing,
 }
 
 /// Writes the return addresses from the caller of a function on, as far as there is room.
-/// `registers`: that function's, which must be on the stack still.
+/// `registers` are that function's, which must still be on the stack.
 #[inline]
 pub(crate) fn walk(registers: Registers, into: &[AtomicUsize]) -> Walk {
     if IS_WRONG.load(Ordering::Relaxed) {
@@ -121,7 +122,8 @@ fn walk_by_rules(registers: Registers, into: &[AtomicUsize]) -> Option<usize> {
 /// The address must be that of an aligned word that can be read.
 #[inline]
 unsafe fn word(address: usize) -> usize {
-    // SAFETY: the caller's contract. Other code may write there at any time, so it is no reference.
+    // SAFETY: the caller's contract. Other code may write there at any time, so no reference is
+    // made.
     unsafe { ptr::with_exposed_provenance::<usize>(address).read_volatile() }
 }
 
