@@ -132,8 +132,8 @@ impl Account {
         self.balance.fetch_add(bytes, Ordering::Release) + bytes - OPEN
     }
 
-    /// Adds a block that the owner takes over; any thread may call this. Returns false if the owner
-    /// has ended.
+    /// Adds a block that the owner takes over; any thread may call this. Returns `false` if the
+    /// owner has ended.
     ///
     /// Until that block is freed, the account stays this owner's.
     pub(crate) fn charge_if_open(&self, bytes: usize) -> bool {
@@ -158,7 +158,7 @@ impl Account {
         false
     }
 
-    /// Takes off a block that a thread or task other than the owner freed. Returns true if it was
+    /// Takes off a block that a thread or task other than the owner freed. Returns `true` if it was
     /// the last block of an ended owner: then the caller must give the account back.
     ///
     /// PERF: the last block costs no locked instruction. It mostly is the task's Tokio cell.
@@ -182,8 +182,8 @@ impl Account {
         self.balance.fetch_sub(bytes, Ordering::AcqRel) == bytes
     }
 
-    /// Ends the owner: adds its private part to the account. Returns true if nothing is live: then
-    /// the caller must give the account back.
+    /// Ends the owner: adds its private part to the account. Returns `true` if nothing is live:
+    /// then the caller must give the account back.
     #[allow(dead_code, reason = "for the loom models: the runtime takes the two steps apart")]
     #[must_use]
     pub(crate) fn close(&self, own_live_bytes: i64, own_live_blocks: u32) -> bool {
@@ -224,8 +224,8 @@ impl Account {
         self.balance.fetch_add(own_live_bytes - OPEN, Ordering::AcqRel) == OPEN - own_live_bytes
     }
 
-    /// In a forked child, on its only thread: whether the owner's end has begun, but has not
-    /// reached its balance.
+    /// Whether the owner's end has begun, but has not reached its balance. Must be called in a
+    /// forked child, on its only thread.
     #[allow(dead_code, reason = "the loom models do not fork")]
     pub(crate) fn is_closing(&self) -> bool {
         self.balance.load(Ordering::Relaxed) > OPEN / 2
@@ -238,7 +238,7 @@ impl Account {
         self.balance.load(Ordering::Relaxed) - OPEN
     }
 
-    /// Whether this is the balance.
+    /// Whether the balance is this number.
     #[allow(dead_code, reason = "the loom models have transfers")]
     #[inline]
     pub(crate) fn has_balance(&self, balance: i64) -> bool {

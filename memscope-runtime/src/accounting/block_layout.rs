@@ -175,8 +175,8 @@ impl Request {
     /// Whether the inner allocator can reallocate a block whose word lies at this place, so that
     /// the result fits the request.
     ///
-    /// Returns false for the alignments of padded blocks. If the reallocated block got no slot, it
-    /// would be taken for a padded one, and a finished `realloc` cannot be undone.
+    /// Returns `false` for the alignments of padded blocks. If the reallocated block got no slot,
+    /// it would be taken for a padded one, and a finished `realloc` cannot be undone.
     pub(crate) fn keeps(self, place: Place) -> bool {
         match place {
             Place::Front => matches!(self.kind, Kind::Front),

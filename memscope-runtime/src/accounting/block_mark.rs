@@ -28,7 +28,8 @@ impl Place {
         }
     }
 
-    /// Marks a block with a number that is not 0. Returns whether there is room for the number.
+    /// Marks a block with a number that is not 0. Returns `false` if there is no room for the
+    /// number.
     ///
     /// # Safety
     ///
@@ -62,8 +63,8 @@ impl Place {
         unsafe { self.read(block, 0) }
     }
 
-    /// Takes the mark off a block. Returns its number, and the size that the block was made with;
-    /// `None` if it has no mark. `bytes` is what [`read`](Self::read) has returned.
+    /// Removes the mark of a block. Returns its number and the size that the block was made with,
+    /// or `None` if it has no mark. `bytes` is what [`read`](Self::read) has returned.
     ///
     /// # Safety
     ///

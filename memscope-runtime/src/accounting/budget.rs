@@ -1,8 +1,9 @@
 //! Budgets of tasks: how much a task may hold, and whether it may hold more.
 //!
-//! The allocator compares only where a task may hold more than ever, or than its budget where that
-//! is less: [`note_rise`] then marks the task's record. The end of a poll asks for that mark
-//! together with others, so a task within its budget pays nothing for a poll.
+//! The allocator compares only where a task may hold more than its peak, or more than its budget if
+//! that is lower. If the task holds more than its budget, [`note_rise`] marks its record. The end
+//! of a poll tests that mark together with others, so a task within its budget pays nothing for a
+//! poll.
 //!
 //! A task that is marked and yet within its budget loses the mark: from then on the allocator
 //! compares again.
@@ -19,7 +20,7 @@ static BUDGETS: Arena<Row> = Arena::new();
 /// One account's budget. Its owner's single writer writes it.
 #[derive(Debug)]
 struct Row {
-    /// The task: accounts are used again.
+    /// The task's id, because accounts are used again.
     task: AtomicU64,
     bytes: AtomicU64,
     flags: AtomicU8,
@@ -35,9 +36,9 @@ impl Row {
     }
 }
 
-/// Its excess was told.
+/// Flag: the task's excess was reported.
 const TOLD: u8 = 1;
-/// Set for this task, not for its site.
+/// Flag: the budget was set for this task, not for its site.
 const OWN: u8 = 2;
 
 fn row_of(account: &Account) -> Option<&'static Row> {
@@ -53,7 +54,7 @@ struct Named {
     next: Option<&'static Named>,
 }
 
-/// Only settings add to it. A new site reads it, perhaps in the allocator.
+/// The list. Only settings add to it. A new site reads it, perhaps in the allocator.
 static NAMED: StaticRef<Named> = StaticRef::none();
 
 /// Sets the budget of tasks with this name.
@@ -121,8 +122,8 @@ impl Record {
         self.put_budget(bytes, 0);
     }
 
-    /// Gives the task the budget of its new site, or has it keep its own. Called when it has moved
-    /// to another site, before its first poll.
+    /// Gives the task the budget of its new site, unless it has a budget of its own. Called when it
+    /// has moved to another site, before its first poll.
     #[cold]
     #[inline(never)]
     pub(super) fn keep_budget(&self) {
@@ -169,20 +170,20 @@ impl Record {
         Some(row.bytes.load(Ordering::Relaxed))
     }
 
-    /// Has the allocator compare again instead of the ends of polls: the task is within its budget.
-    /// The record's single writer calls this.
+    /// Makes the allocator compare again, instead of the ends of polls, because the task is within
+    /// its budget. The record's single writer calls this.
     pub(crate) fn watch_in_allocator(&self) {
         self.unmark_over_budget();
         let Some(account) = self.tally().account() else { return };
         let Some(row) = row_of(account) else { return };
         self.tally().look_above(account, row.most());
-        // A transfer before the mark was taken back may have set it.
+        // The mark that was removed may have been set by a transfer just before.
         if self.tally().live_bytes() > row.most() {
             self.mark_over_budget();
         }
     }
 
-    /// Notes that the task's excess is told. Returns false if it was before.
+    /// Notes that the task's excess is reported. Returns `false` if it was reported before.
     pub(crate) fn tell_over_budget(&self) -> bool {
         let Some(row) = self.tally().account().and_then(row_of) else { return false };
         let flags = row.flags.load(Ordering::Relaxed);
@@ -191,16 +192,16 @@ impl Record {
     }
 }
 
-/// What looks at a task that may hold more than its budget; set with the first budget.
+/// The function that looks at a task that may hold more than its budget; set with the first budget.
 static LOOK: StaticRef<fn(&'static Record)> = StaticRef::none();
 
-/// Sets what happens at the end of a poll of a task that is marked.
+/// Sets the function that is called at the end of a poll of a marked task.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the reference is kept")]
 pub(crate) fn on_excess(look: &'static fn(&'static Record)) {
     LOOK.set(look);
 }
 
-/// Has the task looked at, at the end of a poll.
+/// Calls the function that [`on_excess`] has set, at the end of a poll.
 pub(super) fn tell(record: &'static Record) {
     if let Some(look) = LOOK.get() {
         look(record);

@@ -28,7 +28,7 @@ impl Callsite {
         }
     }
 
-    /// The same with a budget for each of its tasks.
+    /// Adds a budget for each of its tasks.
     #[must_use]
     pub const fn budget(mut self, bytes: u64) -> Self {
         self.budget_bytes = Some(bytes);

@@ -167,8 +167,8 @@ fn take() -> Option<&'static Counts> {
     Some(counts)
 }
 
-/// In a forked child: lets other threads go on with the counts of threads that the fork left
-/// behind.
+/// Lets other threads go on with the counts of threads that a fork has left behind. Must be called
+/// in the child.
 pub(crate) fn forked() {
     COUNTS.take_back(MINE.get(), |_| ());
 }

@@ -107,7 +107,7 @@ fn place(ticket: u64) -> u32 {
     ticket as u32 & config::last_ended_place()
 }
 
-/// Reads the rows from the newest to the oldest. Returns false if any of them was being written.
+/// Reads the rows from the newest to the oldest. Returns `false` if any of them was being written.
 pub(crate) fn read(into: &mut Vec<Ended>) -> bool {
     let written = TICKETS.load(Ordering::Relaxed);
     let kept = config::ended_tasks();
@@ -127,8 +127,8 @@ pub(crate) fn read(into: &mut Vec<Ended>) -> bool {
     is_still
 }
 
-/// In a forked child, on its only thread: a row that a thread was writing which the fork left
-/// behind.
+/// A row that was being written by a thread which a fork has left behind. Only the child uses it,
+/// on its only thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HalfWritten(&'static Row);
 
@@ -139,7 +139,7 @@ pub(crate) fn half_written() -> impl Iterator<Item = HalfWritten> {
 }
 
 impl HalfWritten {
-    /// The id in this row: the new task's, once its writer has stored it. Before that: the previous
+    /// The id in this row. Until the writer has stored the new task's id, it is the previous
     /// task's, or 0.
     pub(crate) fn id(self) -> u64 {
         self.0.id.load(Ordering::Relaxed)
@@ -176,8 +176,8 @@ impl SlotWriter {
 }
 
 impl Slot {
-    /// Writes the task into the row. `timed`: what [`put_timing`](Self::put_timing) has returned, 0
-    /// if no poll was timed.
+    /// Writes the task into the row. `timed` is what [`put_timing`](Self::put_timing) has returned,
+    /// or 0 if no poll was timed.
     #[expect(clippy::inline_always, reason = "each value goes through one register")]
     #[inline(always)]
     pub(crate) fn put(self, task: Ending<'_>, timed: u8) {

@@ -19,15 +19,15 @@ pub(crate) struct FutureType {
 /// The name of a future's type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FutureName {
-    /// What the compiler says.
+    /// The name that the compiler gives.
     Of(fn() -> &'static str),
-    /// What a symbol says.
+    /// The name in a symbol; `None` if it is not known.
     #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of unannotated tasks"))]
     Found(Option<&'static str>),
 }
 
 impl FutureType {
-    /// The name; "not known" where that is so.
+    /// The name, or "not known".
     pub(crate) fn name(&self) -> &'static str {
         match self.name {
             FutureName::Of(name) => name(),

@@ -8,8 +8,8 @@ use super::{
 use crate::primitives::{PAGE, Slot, start_bits};
 
 impl Place {
-    /// [`read`](Self::read) for a block that is freed or reallocated: it is not listed any more. A
-    /// marked block may have a reader, so it stays listed until it has left its table.
+    /// [`read`](Self::read) for a block that is freed or reallocated, which is taken off the list.
+    /// A marked block may have a reader, so it stays listed until it has left its table.
     ///
     /// # Safety
     ///
@@ -60,14 +60,14 @@ impl Place {
         }
     }
 
-    /// Lists a new block, unless it has a slot, by which it is found. Must come last: the block
-    /// has its word.
+    /// Lists a new block, unless it has a slot, by which it is found. Must be called after the
+    /// block's word was written.
     ///
     /// # Safety
     ///
     /// The block must be live, its word must lie at this place, and no other thread may use it.
     pub(crate) unsafe fn list(self, block: *mut u8) {
-        // The inner block has so many bytes in front.
+        // A start bit stands for the first of the words in front of the block.
         let start = match self {
             Self::Front => block.wrapping_sub(FRONT),
             Self::Padded => block.wrapping_sub(HEADER),
@@ -89,7 +89,7 @@ pub(crate) struct Listed {
     pub(crate) block: usize,
     pub(crate) bytes: usize,
     pub(crate) owner: Owner,
-    /// It may be the cell of a Tokio task.
+    /// Whether it may be the cell of a Tokio task.
     pub(crate) is_marked: bool,
 }
 

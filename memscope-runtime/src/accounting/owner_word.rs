@@ -46,8 +46,8 @@ pub(crate) struct OwnerWord(pub(super) u64);
 /// The bits that do not belong to the owner.
 pub(super) const FREE: u64 = (1 << FREE_BITS) - 1;
 
-/// Among the bits of the size: the block is listed, so that [`start_bits`](crate::primitives) find
-/// it. No block with such a word is so large.
+/// Flag among the bits of the size: the block is listed, so that [`start_bits`](crate::primitives)
+/// find it. No block with such a word is so large.
 const LISTED: u64 = 1 << (FREE_BITS - 1);
 
 impl OwnerWord {
@@ -58,8 +58,8 @@ impl OwnerWord {
 
     /// Whether this is the word of a block of this owner and size.
     ///
-    /// PERF: one comparison. It also proves that the block was made with this size. Any number may
-    /// be asked for.
+    /// PERF: one comparison. It also proves that the block was made with this size. `bytes` may be
+    /// any number.
     #[inline]
     pub(crate) fn is(self, owner: Owner, bytes: usize) -> bool {
         self.0 ^ owner.0 == bytes as u64

@@ -20,7 +20,7 @@ use crate::primitives::{
 static RECORDS: Slab<Record> = Slab::new();
 
 /// Records of ended threads. The next thread goes on counting where such a thread stopped. So there
-/// are as many records as there were threads at one time, at the most.
+/// are at most as many records as there were threads at one time.
 static FREE_THREADS: FreeList = FreeList::new(AtomicU64::new(0));
 
 /// The first accounts need no memory from the system. The very first one belongs to the orphans: it
@@ -61,7 +61,7 @@ static ORPHANS: Tally = Tally::new();
 
 /// Tasks created so far, which is also the last id given out.
 static SPAWNED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
-/// Of these: records of unannotated tasks.
+/// Records of unannotated tasks, among those of [`SPAWNED`].
 static UNANNOTATED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
 /// Tasks that completed, were cancelled or panicked, without the unannotated ones.
 static ENDED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
@@ -81,8 +81,8 @@ pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
     let before = SPAWNED.fetch_add(1, Ordering::Relaxed);
     let id = before + 1;
     if task.is_annotated {
-        let ended = before.wrapping_sub(ENDED.load(Ordering::Relaxed));
-        note_concurrent(ended.wrapping_sub(UNANNOTATED.load(Ordering::Relaxed)));
+        let open = before.wrapping_sub(ENDED.load(Ordering::Relaxed));
+        note_concurrent(open.wrapping_sub(UNANNOTATED.load(Ordering::Relaxed)));
     } else {
         UNANNOTATED.fetch_add(1, Ordering::Relaxed);
     }
@@ -96,7 +96,7 @@ pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
 
 /// Notes how many tasks there are at this moment besides a new one. The three counters were not
 /// read at one moment, so the number may seem to be below zero.
-// PERF: one signed comparison asks for both.
+// PERF: one signed comparison tests both.
 #[inline]
 fn note_concurrent(others: u64) {
     let peak = PEAK_CONCURRENT.load(Ordering::Relaxed);
@@ -171,7 +171,7 @@ pub(crate) fn give_back_record(record: &'static Record) {
 // PERF: one item of a magazine instead of two.
 #[inline]
 pub(crate) fn give_back_both(record: &'static Record, account: &'static Account) {
-    // To readers it is free. It is in no list, so the link leads nowhere.
+    // Readers see the account as free. It is in no list, so the link leads nowhere.
     account.set_link(0);
     RECORDS.put_local(&SPARE_RECORDS, record);
 }
@@ -201,7 +201,7 @@ pub(crate) fn orphans_account() -> &'static Account {
 }
 
 /// The account that begins at this address; `None` if none does.
-// PERF: small programs have no others than the first ones.
+// PERF: small programs use only the first accounts.
 #[inline]
 pub(crate) fn account_at(address: usize) -> Option<&'static Account> {
     first_account_at(address).or_else(|| ACCOUNTS.at_address(address))

@@ -44,7 +44,7 @@ pub(crate) struct Shared {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SharedReading {
     pub(crate) name: &'static str,
-    /// Leads to its name: see [`name`].
+    /// The index by which [`name`] finds its name.
     pub(crate) index: u32,
     pub(crate) peak_bytes: u64,
     /// Its part of the untracked memory.
@@ -143,7 +143,7 @@ pub(crate) fn name(index: u32) -> Option<&'static str> {
     SHARED.get(index).map(|shared| shared.name)
 }
 
-/// All shared owners that something was charged to.
+/// All shared owners to which a block was ever charged.
 pub(crate) fn read() -> impl Iterator<Item = SharedReading> {
     SHARED.iter().filter_map(Shared::read)
 }

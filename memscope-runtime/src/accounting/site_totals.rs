@@ -77,7 +77,7 @@ impl Durations {
     }
 
     pub(crate) fn note(&self, took_ns: u64) {
-        // The last bucket has a bit like all others: it is that of durations above 146 years.
+        // There are 64 bits, so the last two buckets are one here: durations above 146 years.
         let bucket = Histogram::index(took_ns).min(63);
         let bit = 1 << bucket;
         if self.used.load(Ordering::Relaxed) & bit == 0 {
@@ -94,7 +94,7 @@ impl Durations {
                 let bucket = left.trailing_zeros() as usize;
                 left &= left - 1;
                 let count = self.counts.0[bucket].load(Ordering::Relaxed);
-                // Its bit may be there a moment before its first count.
+                // The bit is set a moment before the first count.
                 if count != 0 {
                     return Some((Histogram::largest(bucket), count));
                 }
@@ -152,7 +152,7 @@ impl SiteTotals {
         }
     }
 
-    /// Adds a task that ends. Calls `close` when all but its number is added.
+    /// Adds a task that ends. Calls `close` when all is added but the number of tasks.
     #[expect(clippy::inline_always, reason = "each value goes through one register")]
     #[inline(always)]
     pub(crate) fn add(&self, task: Ending<'_>, close: impl FnOnce()) {
@@ -198,8 +198,8 @@ impl SiteTotals {
         add(&self.waits, 1);
     }
 
-    /// In a forked child, on its only thread: releases the lock, because no other thread is left to
-    /// add to `exclusive`. Returns what such threads were adding.
+    /// Releases the lock, because no other thread is left to add to `exclusive`. Must be called in
+    /// a forked child, on its only thread. Returns what other threads were adding.
     pub(crate) fn forked(&self) -> HalfAdded {
         let holder = self.lock.swap(0, Ordering::Relaxed).checked_sub(1);
         let is_contended = self.is_contended.load(Ordering::Relaxed) != 0;
@@ -211,8 +211,8 @@ impl SiteTotals {
         }
     }
 
-    /// Counts a task that is in the sums but for its number. Only a forked child calls this, on its
-    /// only thread. `is_holder`: its thread had the lock.
+    /// Counts a task that is in the sums but not in the number of tasks. Only a forked child calls
+    /// this, on its only thread. `is_holder` says whether the task's thread had the lock.
     pub(crate) fn count(&self, state: TaskState, is_holder: bool) {
         let shard = if is_holder { &self.exclusive } else { &self.contended };
         bump(&shard.ended[state as usize], 1);
@@ -228,17 +228,17 @@ impl SiteTotals {
         self.contended().counters.add(&counters, add);
     }
 
-    /// For a thread that adds to it.
+    /// The shard for threads that do not have the lock. The caller adds to it.
     fn contended(&self) -> &Shard {
         if self.is_contended.load(Ordering::Relaxed) == 0 {
-            // Before what is added. So a reading that finds it 0 is of a moment before: an end that
-            // is under way meanwhile makes that reading start again.
+            // Must come before anything is added. A reading that finds 0 is of an earlier moment,
+            // or it starts again, because an end is under way meanwhile.
             self.is_contended.store(1, Ordering::Release);
         }
         &self.contended
     }
 
-    /// The parts that have anything.
+    /// The shards that may have counts.
     fn parts(&self) -> impl Iterator<Item = &Shard> {
         let is_contended = self.is_contended.load(Ordering::Acquire) != 0;
         [&self.exclusive].into_iter().chain(is_contended.then_some(&self.contended))
@@ -265,9 +265,9 @@ impl SiteTotals {
         }
     }
 
-    /// The parts of the histogram of the tasks' peaks.
-    // PERF: only what may have a task in it. A snapshot reads these of a thousand sites, and none
-    // of it is in a cache.
+    /// The histograms of the tasks' peaks, one for each shard that has any.
+    // PERF: only the buckets that may have a task. A snapshot reads those of a thousand sites, and
+    // none of them is in a cache.
     pub(crate) fn peaks(&self) -> impl Iterator<Item = &[AtomicU64]> {
         let parts = self.parts().filter(|part| part.has_ended());
         // Read after the numbers of ended tasks. A peak is noted before its task is counted.
@@ -292,7 +292,7 @@ impl Shard {
 
     /// Adds an ended task, each number with `add`.
     ///
-    /// The order lets a forked child tell how far a thread has come that it does not have: see
+    /// The order lets a forked child tell how far a thread of its parent had come: see
     /// [`HalfAdded`].
     #[inline]
     fn add(&self, task: Ending<'_>, close: impl FnOnce(), add: impl Fn(&AtomicU64, u64)) {
@@ -305,7 +305,7 @@ impl Shard {
         }
     }
 
-    /// How many tasks are in the sums but for their number.
+    /// How many tasks are in the sums but not in the number of tasks.
     fn uncounted(&self) -> u64 {
         let sum = |parts: &[AtomicU64]| {
             parts.iter().map(|part| part.load(Ordering::Relaxed)).sum::<u64>()
@@ -318,14 +318,14 @@ impl Shard {
 ///
 /// A task's peak is the last of its numbers that is added before its account begins to close, and
 /// the task is counted after that. So an account that is not closing belongs to a task that is not
-/// counted. And there are as many peaks as counted tasks, and one more for each task in between.
+/// counted. The number of peaks is the number of counted tasks, plus one for each task in between.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HalfAdded {
     /// The index of the record whose thread had the lock.
     pub(crate) holder: Option<u32>,
-    /// Whether the holder's task is in the sums but for its number.
+    /// Whether the holder's task is in the sums but not in the number of tasks.
     pub(crate) is_holder_uncounted: bool,
-    /// How many tasks of other threads are in the sums but for their number.
+    /// How many tasks of other threads are in the sums but not in the number of tasks.
     pub(crate) others_uncounted: u64,
 }
 

@@ -72,7 +72,7 @@ fn of_stream(record: &Record) -> Option<ItemsReading> {
     is_its.then(|| counts.read())
 }
 
-/// Keeps the items of an ended stream. The caller holds the row's write guard. Returns false if
+/// Keeps the items of an ended stream. The caller holds the row's write guard. Returns `false` if
 /// there is no memory for that.
 #[inline(never)]
 pub(crate) fn keep(place: u32, items: ItemsReading) -> bool {

@@ -41,8 +41,8 @@ pub(crate) struct Tally {
     allocations: AtomicU64,
     /// Blocks that this owner freed itself.
     ///
-    /// Of a mode tally: freed blocks whose owner the program has overwritten with zeroes. That
-    /// number may be too low if threads count at the same moment.
+    /// In a mode tally, the number of freed blocks whose owner the program has overwritten with
+    /// zeroes. That number may be too low if threads count at the same moment.
     frees: AtomicU64,
     /// Bytes that this owner allocated, minus those that it freed itself.
     own_live: AtomicI64,
@@ -164,7 +164,7 @@ impl Tally {
         self.id.load(Ordering::Acquire)
     }
 
-    /// Charges a block that the owner allocated. Returns true if this may be a new peak.
+    /// Charges a block that the owner allocated. Returns `true` if this may be a new peak.
     #[inline]
     pub(crate) fn charge(&self, account: &Account, bytes: usize) -> bool {
         let is_high = self.count(bytes);
@@ -177,7 +177,7 @@ impl Tally {
         is_high
     }
 
-    /// Counts a block that is not large. Returns true if this may be a new peak: then the caller
+    /// Counts a block that is not large. Returns `true` if this may be a new peak: then the caller
     /// must call [`raise`](Self::raise).
     ///
     /// PERF: only then does the thread read the account's line, which other threads write.
@@ -202,9 +202,10 @@ impl Tally {
     }
 
     /// Raises the peak to what is live, where no other thread or task has touched the owner's
-    /// blocks. Returns false if they may have: then the caller must call [`settle`](Self::settle).
+    /// blocks. Returns `false` if one may have touched them: then the caller must call
+    /// [`settle`](Self::settle).
     ///
-    /// PERF: the rule in a young task, each of whose blocks may be a new peak.
+    /// PERF: this is the usual case in a young task, each of whose blocks may be a new peak.
     #[inline]
     #[must_use]
     pub(crate) fn raise(&self) -> bool {
@@ -297,7 +298,7 @@ impl Tally {
     }
 
     /// Whether the owner, which ends, has freed all that it allocated, and no other thread or task
-    /// has touched its blocks. Then nothing has come to any owner, either.
+    /// has touched its blocks. If so, the program has no transfers and no budgets, either.
     // PERF: one comparison says the last two.
     #[inline]
     pub(crate) fn leaves_nothing(&self, account: &Account) -> bool {
@@ -353,7 +354,8 @@ impl Tally {
         self.id.store(id, Ordering::Release);
     }
 
-    /// Of a mode tally: freed blocks whose owner the program has overwritten with zeroes.
+    /// In a mode tally, the number of freed blocks whose owner the program has overwritten with
+    /// zeroes.
     pub(crate) fn zeroes(&self) -> u64 {
         self.frees.load(Ordering::Relaxed)
     }
@@ -379,7 +381,7 @@ impl Tally {
         taken.map_or(own, |taken| own.plus(taken.counters()))
     }
 
-    /// Of an owner that ends: the bytes that it allocated or took over, minus those that it freed
+    /// The bytes that an owner which ends has allocated or taken over, minus those that it freed
     /// itself.
     #[inline]
     pub(crate) fn kept_bytes(&self, taken: Option<&TransferredIn>) -> u64 {

@@ -13,8 +13,8 @@ use crate::primitives::{
 /// Events that wait for the collector: 32 bytes each, 64 KiB a thread.
 const SLOTS: usize = 2_048;
 
-/// The most threads that have a ring at one time; the events of other threads are dropped. So all
-/// rings together take 64 MiB at the most.
+/// The most threads that have a ring at one time. The events of other threads are dropped. So all
+/// rings together take at most 64 MiB.
 const MOST_RINGS: u32 = 1_024;
 
 pub(crate) type ThreadRing = Ring<SLOTS>;
@@ -44,8 +44,8 @@ impl HasLinks for Place {
     }
 }
 
-/// When a thread has ended, its ring goes to the next thread, whether it was drained or not. That
-/// thread goes on where the other stopped.
+/// The slots. When a thread has ended, its ring goes to the next thread, whether it was drained or
+/// not. That thread goes on where the other stopped.
 static PLACES: Slab<Place> = Slab::new();
 static RINGS: AppendList = AppendList::new(AtomicU32::new(0));
 /// Events of threads without a ring.
@@ -69,7 +69,7 @@ thread_local! {
 /// Pushes an event into the thread's ring, or counts it as dropped if there is no room. May be
 /// called inside the allocator.
 ///
-/// PERF: seven plain stores. `event` makes it, and is not called if there is no room.
+/// PERF: seven plain stores. `event` makes the event, and is not called if there is no room.
 #[inline]
 pub(crate) fn push(event: impl FnOnce() -> Event) {
     let Some(Mine { place, ring }) = mine() else { return add(&DROPPED, 1) };
@@ -127,7 +127,7 @@ impl Drop for EndInProgress {
 /// If so, no task was in the middle of its end meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EndEpochs {
-    /// No thread was in the middle of an end.
+    /// Whether no thread was in the middle of an end.
     are_whole: bool,
     count: u64,
 }
@@ -193,14 +193,14 @@ pub(crate) fn retire() {
     }
 }
 
-/// In a forked child, on its only thread: lets other threads go on with the rings of threads that
-/// the fork left behind. Returns whether one of those was in the middle of a task's end, which
-/// nothing will finish.
+/// Lets other threads go on with the rings of threads that a fork has left behind. Must be called
+/// in the child, on its only thread. Returns whether one of those threads was in the middle of a
+/// task's end, which nothing will finish.
 pub(crate) fn forked() -> bool {
     let own = MINE.get().map(|mine| mine.place);
     let is_odd = |place: &Place| !place.folds.load(Ordering::Relaxed).is_multiple_of(2);
     if own.is_some_and(is_odd) {
-        // This thread goes on with that end itself: a signal handler forks.
+        // A signal handler forks, and this thread goes on with that end itself.
         return false;
     }
     let begun = BEGUN.load(Ordering::Relaxed);

@@ -30,7 +30,7 @@ pub(crate) struct TransferredIn {
 }
 
 impl TransferredIn {
-    /// What of it the owner's counters contain.
+    /// The part of it that the owner's counters contain.
     pub(crate) fn counters(&self) -> TaskCounters {
         TaskCounters {
             allocated_bytes: self.bytes.saturating_add(self.guest_bytes),
@@ -44,12 +44,12 @@ impl TransferredIn {
 /// only once something has come.
 static TAKEN: Arena<Row> = Arena::new();
 
-/// 1 once something may have come to any owner, or a task has a budget. While it is 0, no task pays
-/// for either.
+/// 1 once something may have come to any owner, or a task has a budget. While this is 0, no task
+/// pays for either.
 static IN_USE: AtomicU8 = AtomicU8::new(0);
 
-/// While that is 0: the balance of an owner whose blocks no other thread or task has freed. Then
-/// [`NO_BALANCE`].
+/// While [`IN_USE`] is 0, the balance of an owner whose blocks no other thread or task has freed.
+/// Later it is [`NO_BALANCE`].
 static UNTOUCHED: AtomicI64 = AtomicI64::new(OPEN);
 
 /// No account has this balance.
@@ -81,8 +81,8 @@ impl Row {
 }
 
 /// Bytes that an owner took over, and, in the lowest bits, the generation of the owner. A transfer
-/// that comes too late takes back what it has noted only from the owner that it has noted it for:
-/// by then the account may be another task's, whose bytes do not contain it.
+/// that fails takes back what it has noted. By then the account may be another task's, so the
+/// generation says whether the bytes are still counted there.
 #[derive(Debug)]
 struct Taken(AtomicU64);
 
@@ -113,17 +113,17 @@ impl Taken {
         }
     }
 
-    /// Adds bytes. Returns the owner for which they are counted.
+    /// Adds bytes. Returns the generation of the owner for which they are counted.
     fn add(&self, bytes: u64) -> Generation {
         self.change(|before, _| Some(before.saturating_add(bytes).min(MOST_TAKEN)))
     }
 
-    /// Takes off what was added for this owner, unless the account has another one by now.
+    /// Takes off what was added for this owner, unless the account has another owner by now.
     fn take_off(&self, bytes: u64, of: Generation) {
         self.change(|before, now| (now == of).then(|| before.saturating_sub(bytes)));
     }
 
-    /// Begins with the next owner. What is added meanwhile is for one or the other.
+    /// Begins with the next owner. Bytes that are added meanwhile count for one or the other.
     fn forget(&self) {
         let next = self.0.load(Ordering::Relaxed).wrapping_add(1) & GENERATIONS;
         self.0.store(next, Ordering::Relaxed);
@@ -136,7 +136,7 @@ pub(crate) fn is_in_use() -> bool {
     IN_USE.load(Ordering::Relaxed) != 0
 }
 
-/// Has tasks and peaks take the paths that look for what is here, and for budgets.
+/// Makes tasks and peaks take the paths that look for transfers and for budgets.
 pub(super) fn begin_use() {
     IN_USE.store(1, Ordering::Relaxed);
     UNTOUCHED.store(NO_BALANCE, Ordering::Relaxed);
@@ -145,7 +145,7 @@ pub(super) fn begin_use() {
 /// The balance of an owner whose own live bytes are all that it holds, and whose peak has no lower
 /// limit.
 ///
-/// PERF: one comparison with it says both.
+/// PERF: one comparison tests both.
 #[inline]
 pub(super) fn untouched() -> i64 {
     UNTOUCHED.load(Ordering::Relaxed)
@@ -187,8 +187,8 @@ impl Row {
 }
 
 /// Counts bytes that the owner is about to take over. Must come first, so that live bytes never
-/// exceed what was allocated or taken over. Returns the owner for which it is counted; `None` if
-/// there is no memory.
+/// exceed what was allocated or taken over. Returns the generation of the owner for which they are
+/// counted, or `None` if there is no memory.
 pub(crate) fn note(account: &Account, bytes: u64) -> Option<Generation> {
     // The change of the account's balance that follows releases this.
     Some(row(account)?.bytes.add(bytes))
@@ -200,7 +200,7 @@ fn row(account: &Account) -> Option<&'static Row> {
     TAKEN.get_or_make(account.index())
 }
 
-/// Takes back a `note` for this owner: nothing was taken over.
+/// Takes back a [`note`] for this owner, because nothing was taken over.
 pub(crate) fn retract(account: &Account, bytes: u64, of: Generation) {
     if let Some(row) = TAKEN.get(account.index()) {
         row.bytes.take_off(bytes, of);
@@ -234,14 +234,14 @@ pub(crate) fn note_guest_free(account: &Account, bytes: u64) {
     }
 }
 
-/// Counts an entry into a span that is already entered. Returns false if there is no memory to
+/// Counts an entry into a span that is already entered. Returns `false` if there is no memory to
 /// count what the thread does there.
 #[cfg(feature = "tracing")]
 pub(crate) fn note_entry(account: &Account) -> bool {
     row(account).map(|row| row.entries.fetch_add(1, Ordering::Relaxed)).is_some()
 }
 
-/// Takes back a `note_entry`.
+/// Takes back a [`note_entry`].
 #[cfg(feature = "tracing")]
 pub(crate) fn retract_entry(account: &Account) {
     if let Some(row) = row(account) {

@@ -14,9 +14,9 @@ pub(crate) struct Unrecorded {
     pub(crate) cancelled: u64,
     /// Those that ended otherwise.
     pub(crate) ended: u64,
-    /// Of the finished ones, those that have their cell still, and a `JoinHandle` that is held.
+    /// Finished tasks that still have their cell, and whose `JoinHandle` is held.
     pub(crate) unjoined: u64,
-    /// The others that have their cell still.
+    /// Other finished tasks that still have their cell.
     pub(crate) kept: u64,
     /// See `FutureType::size`.
     pub(crate) future_size_bytes: u64,
@@ -25,9 +25,9 @@ pub(crate) struct Unrecorded {
 /// Tokio cells of finished tasks in which an annotated future was polled.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FinishedCells {
-    /// A `JoinHandle` is held.
+    /// Cells of which a `JoinHandle` is held.
     pub(crate) unjoined: u64,
-    /// None is held.
+    /// Cells of which no `JoinHandle` is held.
     pub(crate) kept: u64,
 }
 

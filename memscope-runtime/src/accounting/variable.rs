@@ -203,12 +203,12 @@ impl Variable {
         self.version.fetch_or(PARTIAL, Ordering::Relaxed);
     }
 
-    /// Keeps a head from ending. Returns false if it has ended.
+    /// Keeps a head from ending. Returns `false` if it has ended.
     pub(crate) fn hold(&self) -> bool {
         self.holds.hold()
     }
 
-    /// Names another block of the variable. Returns false if there was no room.
+    /// Names another block of the variable. Returns `false` if there was no room.
     pub(crate) fn add_part(&'static self, block: Block, is_outer: bool) -> bool {
         let Some(new) = Self::take() else { return false };
         let bytes = block.layout.size();

@@ -204,8 +204,8 @@ impl VariableSite {
     }
 }
 
-/// In a forked child, on its only thread: discards what a thread was writing that the fork left
-/// behind.
+/// Discards what was being written by a thread that a fork has left behind. Must be called in the
+/// child, on its only thread.
 pub(crate) fn forked() {
     for site in SITES.iter().chain([&OTHER]) {
         if site.last.version.is_odd() {

@@ -22,9 +22,9 @@ pub struct AwaitPoint {
     pub frames: Vec<AwaitFrame>,
     /// Why the backtrace ends: what is awaited at last, or what cannot be read.
     pub stops: String,
-    /// In a dump of tasks, where each of several futures side by side waits, as those of
-    /// `tokio::select!` and `join!`; or where each future is that is perhaps awaited, as `stops`
-    /// says. Empty where there is one, and in other reports.
+    /// In a dump of tasks: where each of several concurrent futures waits, such as those of
+    /// `tokio::select!` and `join!`. If `stops` says that futures are perhaps awaited, they are
+    /// listed here too. Empty if there is only one future, and in other reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<AwaitBranch>,
     /// Tasks that wait here.
@@ -37,10 +37,10 @@ pub struct AwaitPoint {
     pub future_size_bytes: u64,
     /// Of `tasks`, those whose waiting time is measured.
     pub timed: u64,
-    /// Nanoseconds since their last polls, summed over the timed ones: see
+    /// Nanoseconds since their last polls, summed over the timed tasks: see
     /// [`TaskMemoryProfile::idle_ns`](crate::async_memory::TaskMemoryProfile::idle_ns).
     pub waited_sum_ns: u64,
-    /// Nanoseconds that half of the timed ones have waited at most; `None` if none is timed.
+    /// Nanoseconds that half of the timed tasks have waited at most; `None` if none is timed.
     pub waited_p50_ns: Option<u64>,
     /// Nanoseconds that 99 of 100 of them have waited at most.
     pub waited_p99_ns: Option<u64>,
@@ -49,27 +49,27 @@ pub struct AwaitPoint {
 /// How [`AwaitBranch::stops`] begins where the branches are the futures of a list.
 pub(crate) const FUTURES_IN: &str = "waits for the futures in ";
 
-/// One of several futures side by side, or one that is perhaps awaited: where it is suspended.
+/// Where one of several concurrent futures is suspended, or a future that is perhaps awaited.
 /// Futures of a list that are suspended at the same place are one branch.
 ///
-/// A branch of `tokio::select!` that is disabled is none of them: its `if` is false, or its pattern
-/// did not match.
+/// A disabled branch of `tokio::select!` is not listed: its `if` was false, or its pattern did not
+/// match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AwaitBranch {
     /// Its async backtrace, below that of the await point.
     pub frames: Vec<AwaitFrame>,
     /// Why the backtrace ends.
     pub stops: String,
-    /// Where it has several futures itself.
+    /// Its own branches, if it has several futures itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<Self>,
-    /// How many futures of a list are suspended here, as those in `FuturesUnordered` or `join_all`.
-    /// 1 of anything else.
+    /// How many futures of a list, such as `FuturesUnordered` or `join_all`, are suspended here. 1
+    /// if the branch is no list.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub futures: u64,
 }
 
-/// What `futures` is where it is not written down.
+/// The value of `futures` in a file that does not contain it.
 const fn one() -> u64 {
     1
 }
@@ -86,9 +86,9 @@ pub struct AwaitFrame {
     pub function: String,
     /// The file of the `.await`; empty if debug information does not name it.
     pub file: String,
-    /// The line there. An `.await` that a macro has written is where the macro is called if the
-    /// macro is another crate's, such as `select!`; otherwise it is at a line of the macro. A `for
-    /// await` in `async_stream::stream!` is at a line of that crate.
+    /// The line there. For an `.await` that a macro has written, it is the line of the macro's call
+    /// if the macro is another crate's, such as `select!`. Otherwise it is a line of the macro
+    /// itself. A `for await` in `async_stream::stream!` is at a line of that crate.
     pub line: u32,
     /// The size of its state machine in bytes, including the futures that it awaits.
     pub size_bytes: u64,
@@ -174,16 +174,16 @@ pub struct AwaitNode<'s> {
     pub timed: u64,
     /// Nanoseconds since their last polls, summed over the timed ones.
     pub waited_sum_ns: u64,
-    /// Nanoseconds that half of the timed ones have waited at most.
+    /// Nanoseconds that half of the timed tasks have waited at most.
     ///
-    /// Above others it is measured from the rows of their tasks. `None` if none is timed, or if the
-    /// snapshot has no rows of some of them, as in a part of a report.
+    /// For a line above others it is measured from the rows of their tasks. `None` if none is
+    /// timed, or if the snapshot lacks some of these rows, as in a part of a report.
     pub waited_p50_ns: Option<u64>,
     /// Nanoseconds that 99 of 100 of them have waited at most; `None` as above.
     pub waited_p99_ns: Option<u64>,
 }
 
-/// What half of these are at most, and what 99 of 100 are at most; `None` if there are none.
+/// The 50th and the 99th percentile of the values; `None` if there are none.
 pub(crate) fn p50_and_p99(values: &mut [u64]) -> [Option<u64>; 2] {
     values.sort_unstable();
     [50, 99].map(|percent| {

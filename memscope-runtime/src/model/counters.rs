@@ -5,7 +5,7 @@
 //! [`TaskMemoryProfile`](super::TaskMemoryProfile) and [`SiteProfile`](super::SiteProfile), and a
 //! column in the tables of a report.
 
-/// Applies a macro to the list of counters, and to what else it is given.
+/// Applies a macro to its arguments and to the list of counters.
 ///
 /// Each line is: the field's documentation, its name, its unit (`bytes` or `blocks`), whether
 /// reports have a column for it (`shown` or `unshown`), and the column's title.
@@ -51,7 +51,8 @@ impl TaskCounters {
         if measured { self } else { Self::default() }
     }
 
-    /// Bytes that were allocated here first: what was handed over is counted at the giver's.
+    /// Bytes that were allocated here first. Bytes that were handed over count where they came
+    /// from.
     pub(crate) fn first_allocated_bytes(&self) -> u64 {
         self.allocated_bytes.saturating_sub(self.transferred_bytes)
     }

@@ -12,9 +12,9 @@ use super::{StackFrame, TaskId};
 pub struct HeapGraph {
     /// How long the process stood still.
     pub pause_ns: u64,
-    /// How long all took. The process ran on meanwhile.
+    /// How long the whole took. The process ran on meanwhile.
     pub taken_ns: u64,
-    /// Memory that the copy of the process took, at one time at most: what was resident above the
+    /// The most memory that the copy of the process took at one time: what was resident above the
     /// memory that it began with. The system counts that in steps of some pages.
     #[serde(default)]
     pub copy_bytes: u64,
@@ -29,7 +29,7 @@ pub struct HeapGraph {
     /// Their bytes.
     #[serde(default)]
     pub bytes_from_before: u64,
-    /// Roots that hold anything, those first that hold most alone.
+    /// Roots that hold anything. The roots that hold most alone come first.
     pub roots: Vec<HeldBy>,
     /// Bytes that several roots hold together, and none alone.
     #[serde(default)]
@@ -75,7 +75,7 @@ pub struct HeldBy {
     pub name: String,
     /// What kind of root it is.
     pub kind: RootKind,
-    /// The task. `None` if it is none, or memscope has no row for it.
+    /// The task. `None` if the root is no task, or if memscope has no row for it.
     pub task: Option<TaskId>,
     /// The thread that a stack or a thread-local belongs to.
     pub thread: Option<String>,
@@ -97,12 +97,13 @@ pub struct HeldBy {
     pub retained_bytes: u64,
     /// Bytes that the root reaches, alone or with others.
     pub reachable_bytes: u64,
-    /// Whether that is all it reaches. For most of very many roots only what they hold alone is
-    /// known.
+    /// Whether `reachable_bytes` is complete. If there are very many roots, memscope knows only
+    /// what most of them hold alone.
     pub reachable_is_whole: bool,
     /// Blocks of `retained_bytes`.
     pub blocks: u64,
-    /// The way down: the blocks of one kind that hold most of it, then what holds most of those.
+    /// The way down: the kind of blocks that holds most of `retained_bytes`, then the kind that
+    /// holds most of those, and so on.
     pub largest: Vec<HeapStep>,
 }
 
@@ -115,8 +116,8 @@ impl HeldBy {
         }
     }
 
-    /// Where what holds is written: the variable of the task if it is known, else the task's spawn
-    /// or the static. The file, and the line there.
+    /// The file and the line of what holds: of the task's variable if that is known, else of the
+    /// task's spawn or of the static.
     pub fn place(&self) -> (Option<&str>, Option<u32>) {
         match &self.variable_file {
             Some(file) => (Some(file), self.variable_line),
@@ -133,9 +134,9 @@ pub struct HeapStep {
     pub blocks: u64,
     /// The sum of their own sizes.
     pub own_bytes: u64,
-    /// With all that is held through them alone.
+    /// Their bytes, and those of all that is held through them alone.
     pub retained_bytes: u64,
-    /// The site whose tasks made them; `None`: no task did.
+    /// The site whose tasks made them; `None` if no task did.
     pub site: Option<String>,
     /// The task, if one made all of them.
     pub task: Option<TaskId>,
@@ -156,7 +157,7 @@ pub struct Unreachable {
     /// Whether these are cycles of blocks that hold each other, as `Rc`s do. Otherwise blocks were
     /// lost, as by `mem::forget`.
     pub in_cycle: bool,
-    /// The site whose tasks made them; `None`: no task did.
+    /// The site whose tasks made them; `None` if no task did.
     pub site: Option<String>,
     /// The task, if one made them.
     pub task: Option<TaskId>,

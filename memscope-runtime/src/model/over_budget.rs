@@ -9,9 +9,9 @@ use super::{
     human::{cell, count, path_end},
 };
 
-/// How much code is shown.
+/// The most places in the code that are shown.
 const SHOWN_CODES: usize = 3;
-/// Fewer samples say little of how many bytes there are.
+/// With fewer samples the estimate of the bytes is not shown.
 const FIRM_SAMPLES: u64 = 4;
 
 /// A task was found above its budget at the end of a poll.
@@ -113,7 +113,7 @@ impl fmt::Display for OverBudget {
     }
 }
 
-/// The function, its place and its bytes. Few samples say nothing of the bytes.
+/// The function and its place, and its bytes if there are enough samples.
 impl fmt::Display for AllocatingCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", cell(&self.function, 60))?;

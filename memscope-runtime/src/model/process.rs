@@ -131,7 +131,7 @@ pub struct ToolUsage {
     /// Unannotated tasks that have not ended and have no name: those in the row `(unannotated)`.
     #[serde(default)]
     pub unnamed_tasks: u64,
-    /// Bytes that this row holds.
+    /// Bytes that these tasks hold.
     #[serde(default)]
     pub unnamed_bytes: u64,
     /// Whether unannotated Tokio tasks end exactly, because memscope has learned what is in their
@@ -185,8 +185,8 @@ pub struct ToolUsage {
     pub names_awaited: u64,
 }
 
-/// Whether memscope has learned what is in the block that Tokio keeps a task in, its *cell*. Then
-/// an unannotated task ends for memscope when Tokio frees its cell.
+/// Whether memscope has learned the layout of the block that Tokio keeps a task in, its *cell*. If
+/// so, an unannotated task ends for memscope when Tokio frees its cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskCells {

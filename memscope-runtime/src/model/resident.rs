@@ -24,9 +24,9 @@ pub struct Resident {
     pub limit_bytes: Option<u64>,
     /// What sets that limit.
     pub limit_source: LimitSource,
-    /// What counts against the limit now. Of a control group, all its memory but the pages of files
-    /// that the kernel can drop, also that of other processes in it. Of `RLIMIT_AS`, addresses. Of
-    /// a setting, resident memory.
+    /// What counts against the limit now. For a control group, it is the memory of all its
+    /// processes, without pages of files that the kernel can drop. For `RLIMIT_AS` it is the
+    /// process's addresses, and for a setting its resident memory.
     pub limit_used_bytes: Option<u64>,
     /// The shares of the limit at which a report is written.
     pub report_at: Vec<f64>,
@@ -42,7 +42,7 @@ pub struct Resident {
     /// What the allocator has handed out, by its own count. That is more than the live bytes: it
     /// rounds sizes up, and C libraries allocate from it too. `None` where it does not tell.
     pub allocator_used_bytes: Option<u64>,
-    /// Which allocator has told these two; `None` if none has.
+    /// The allocator that has told these two figures; `None` if none has.
     pub allocator: Option<AllocatorKind>,
     /// The rest: the program's file, stacks of threads, C libraries, and what the allocator adds to
     /// each block. Below zero if live memory is not resident, or was freed between two readings.
@@ -81,7 +81,7 @@ impl LimitSource {
 /// Which limit of memory the process has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Limit {
-    /// That of its control group or of the process (`RLIMIT_AS`, `RLIMIT_DATA`), whichever is
+    /// The limit of its control group or of the process (`RLIMIT_AS`, `RLIMIT_DATA`), whichever is
     /// nearer.
     #[default]
     Cgroup,
@@ -94,13 +94,13 @@ pub enum Limit {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AllocatorKind {
-    /// That of the GNU C library.
+    /// The allocator of the GNU C library.
     Glibc,
     /// jemalloc, by the feature of that name.
     Jemalloc,
     /// mimalloc, by the feature of that name.
     Mimalloc,
-    /// Another one, by [`Builder::allocator_usage`](crate::Builder::allocator_usage).
+    /// Another allocator, by [`Builder::allocator_usage`](crate::Builder::allocator_usage).
     Other,
 }
 
@@ -113,7 +113,8 @@ pub struct AllocatorUsage {
     pub free_bytes: u64,
 }
 
-/// Memory has come near its limit: what [`Builder::on_pressure`](crate::Builder::on_pressure) gets.
+/// What [`Builder::on_pressure`](crate::Builder::on_pressure) gets when memory comes near its
+/// limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Pressure {

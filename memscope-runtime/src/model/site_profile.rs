@@ -12,8 +12,8 @@ use super::{
 };
 
 counters!(counted_row! {
-    /// What all tasks of one site hold, held and allocated: complete, however many have come and
-    /// gone.
+    /// What all tasks of one site hold, held and allocated. The sums are complete, however many
+    /// tasks have come and gone.
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     SiteProfile
     {
@@ -27,22 +27,22 @@ counters!(counted_row! {
         pub line: u32,
         /// Whether sizes are measured; if not, they are 0 and mean nothing.
         pub measured: bool,
-        /// Tasks created. Of unannotated tasks all, once the layout of Tokio's cells is learned
-        /// ([`ToolUsage::task_cells`](crate::async_memory::ToolUsage::task_cells)), else those that
-        /// have allocated. If their end is not
-        /// reported ([`ends_unknown`](Self::ends_unknown)), one whose row was given up counts again
-        /// when it allocates again.
+        /// Tasks created. Until the layout of Tokio's cells is learned
+        /// ([`ToolUsage::task_cells`](crate::async_memory::ToolUsage::task_cells)), an unannotated
+        /// task counts only if it has allocated. If the end of tasks is not reported
+        /// ([`ends_unknown`](Self::ends_unknown)), a task whose row was given up counts again when
+        /// it allocates again.
         ///
         /// `spawned = active + unknown + completed + cancelled + panicked + ended_unknown +
         /// given_up`.
         pub spawned: u64,
-        /// Tasks that have not ended. Of those whose end is not reported, the ones that hold bytes:
-        /// they live, or left these behind.
+        /// Tasks that have not ended. A task whose end is not reported counts here if it holds
+        /// bytes: it lives, or has left them behind.
         pub active: u64,
         /// Tasks whose end is not reported and that hold nothing. Whether they live is not known.
         #[serde(default)]
         pub unknown: u64,
-        /// Whether the end of some of its tasks is not known, as of unannotated ones where
+        /// Whether the end of some of its tasks is not known, as for unannotated tasks where
         /// [`ToolUsage::task_cells`](crate::async_memory::ToolUsage::task_cells) is not `Learned`.
         #[serde(default)]
         pub ends_unknown: bool,
@@ -52,10 +52,10 @@ counters!(counted_row! {
         pub cancelled: u64,
         /// Tasks whose future panicked.
         pub panicked: u64,
-        /// Unannotated tasks that held nothing for a while and whose row was given up. One that
-        /// allocates again counts as a new task.
+        /// Unannotated tasks that held nothing for a while and whose row was given up. Such a task
+        /// counts as a new one if it allocates again.
         pub given_up: u64,
-        /// Unannotated tasks whose end, but not how they ended, is known:
+        /// Unannotated tasks that have ended in a way that is not known:
         /// [`TaskState::Ended`](crate::async_memory::TaskState::Ended).
         #[serde(default)]
         pub ended_unknown: u64,
@@ -93,13 +93,13 @@ counters!(counted_row! {
         /// Nanoseconds since the first of them ended; `None` if there is none, or timing is off.
         pub oldest_retained_ns: Option<u64>,
         /// The largest number of these tasks that follow one another, each created after the end of
-        /// the one before: how often it happened one after another. At least so many where memory
-        /// was short: see `retained_by_eighth`.
+        /// the one before: how often it happened one after another. A lower bound where memory was
+        /// short: see `retained_by_eighth`.
         pub retained_waves: u64,
         /// How many of these tasks are among the first eighth of all tasks of the site, the second,
         /// and so on, in the order of their creation. Where there was no memory for all of them, as
-        /// in a report near the limit, an even part of them is counted: the sum is below
-        /// `retained_tasks` then.
+        /// in a report near the limit, only an even part of them is counted. The sum is then below
+        /// `retained_tasks`.
         pub retained_by_eighth: [u64; 8],
         /// The size of the largest state machine spawned here.
         pub future_size_bytes: u64,

@@ -59,9 +59,9 @@ pub struct StackProfile {
     pub live_bytes: u64,
     /// Bytes of all allocations since sampling began, by estimate.
     pub allocated_bytes: u64,
-    /// How many samples are live: `live_bytes` is made of so many.
+    /// The number of live samples, from which `live_bytes` is estimated.
     pub live_samples: u64,
-    /// All samples: `allocated_bytes` is made of so many.
+    /// The number of all samples, from which `allocated_bytes` is estimated.
     pub samples: u64,
     /// Its live and allocated bytes at earlier times, by estimate, the oldest first: at most 16
     /// points, the last one is this snapshot. Empty if the stack is not among the 64 largest, or
@@ -82,7 +82,7 @@ pub struct StackFrame {
     pub line: Option<u32>,
     /// The address of the call: its last byte.
     pub address: u64,
-    /// The same address less the one at which its file was loaded: it is the same in each run of a
+    /// The offset of `address` from where its file was loaded. It is the same in each run of a
     /// build. `None` if the file is not known.
     pub offset: Option<u64>,
     /// The path of the shared library that the call is in; its build is in

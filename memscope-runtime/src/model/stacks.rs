@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Stacks {
     /// No stack is sampled.
     Off,
-    /// On average one sample in so many allocated bytes.
+    /// On average one sample in this many allocated bytes.
     ///
     /// From 4 KiB on, a process that would take more than 256 samples a second takes fewer. A
     /// smaller number is for tests: with 1, nearly every block is sampled.
@@ -43,7 +43,7 @@ impl Default for Stacks {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StacksState {
-    /// They are.
+    /// Call stacks are sampled.
     On,
     /// The setting `stacks` is off.
     #[default]

@@ -23,8 +23,9 @@ pub struct StateMachine {
 pub struct WidestState {
     /// The file of its `.await`; empty if debug information does not name it.
     pub file: String,
-    /// The line there. An `.await` that a macro has written is where the macro is called if the
-    /// macro is another crate's, such as `select!`; otherwise it is at a line of the macro.
+    /// The line there. For an `.await` that a macro has written, it is the line of the macro's call
+    /// if the macro is another crate's, such as `select!`. Otherwise it is a line of the macro
+    /// itself.
     pub line: u32,
     /// The offset at which the last value in it ends.
     pub size_bytes: u64,

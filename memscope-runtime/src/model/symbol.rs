@@ -19,7 +19,7 @@ pub(crate) enum Code {
     Other,
 }
 
-/// Whether the function is called where code asks for memory. What it calls is the allocator.
+/// Whether the function is an entry of the allocator: code calls it to get memory.
 pub(crate) fn is_allocator_entry(name: &str) -> bool {
     let rest = name.strip_prefix("__rustc::").unwrap_or(name);
     let functions = ["alloc", "alloc_zeroed", "realloc"];
@@ -27,7 +27,7 @@ pub(crate) fn is_allocator_entry(name: &str) -> bool {
         || name.contains(" as core::alloc::global::GlobalAlloc>::")
 }
 
-/// How far out the outermost allocator is entered, at most.
+/// The most calls of a stack among which the outermost allocator's entry is looked for.
 pub(crate) const MOST_ALLOCATOR_CALLS: usize = 32;
 
 /// How many calls of a stack are inside of allocators: those up to the entry of the outermost
@@ -86,8 +86,8 @@ const RUNTIME: [&str; 27] = [
     "tracing",
 ];
 
-/// Crates of the list above and others whose futures have no name of their own: they hold those of
-/// a program.
+/// Crates, of the list above and others, whose futures have no name of their own, because they wrap
+/// a program's futures.
 #[cfg_attr(
     not(all(feature = "symbols", feature = "tokio")),
     allow(dead_code, reason = "for the names of tasks")
@@ -99,8 +99,8 @@ fn is_of(list: &[&str], name: &str) -> bool {
     list.iter().any(|entry| *entry == name || (entry.ends_with('_') && name.starts_with(entry)))
 }
 
-/// Whether this is between an executor and a program's future, without a name of its own: of the
-/// standard library, of memscope, or of a crate of wrappers.
+/// Whether a type or function stands between an executor and a program's future and has no name of
+/// its own. Such code is the standard library's, memscope's, or that of a crate of wrappers.
 #[cfg_attr(
     not(all(feature = "symbols", feature = "tokio")),
     allow(dead_code, reason = "for the names of tasks")
@@ -176,7 +176,7 @@ pub(crate) fn owner(name: &str) -> Option<&str> {
     }
 }
 
-/// How deep types within types are looked into.
+/// The most levels at which types within types are looked at.
 const MOST_DEPTH: usize = 8;
 
 /// The crate that a type or trait is of; `None` for type parameters, tuples and the like.
@@ -245,7 +245,7 @@ fn short_within(name: &str, depth: usize) -> String {
     without_closures(&short).to_owned()
 }
 
-/// The body of an async function is a closure in it: the function.
+/// The name without the closures at its end. The body of an async function is a closure in it.
 pub(crate) fn without_closures(mut name: &str) -> &str {
     let is_closure = |last: &str| last.starts_with('{') && last.ends_with('}');
     while let Some((outer, _)) =

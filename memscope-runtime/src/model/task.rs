@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct TaskId(NonZeroU64);
 
 impl TaskId {
-    /// The id of no task.
+    /// An id that no task gets: the largest number.
     pub(crate) const LARGEST: Self = Self(NonZeroU64::MAX);
 
     pub(crate) fn new(id: u64) -> Option<Self> {
@@ -107,15 +107,15 @@ pub enum TaskState {
     /// Its future returned `Ready`.
     Completed,
     /// Its future was dropped before it completed. Of an unannotated Tokio task: it was aborted, or
-    /// its runtime was shut down. One that completed in the very poll during which that happened is
-    /// among these, as Tokio marks it in the same way.
+    /// its runtime was shut down. A task that completed in the very poll during which that happened
+    /// counts here too, because Tokio marks it in the same way.
     Cancelled,
     /// Its future panicked while it was polled.
     Panicked,
     /// Of an unannotated Tokio task: whether it waits, runs or has ended is not known.
     Unknown,
     /// Of an unannotated Tokio task: it has ended. Tokio does not tell whether it completed or
-    /// panicked; to the hooks of a runtime with `tokio_hooks`, also not whether it was aborted.
+    /// panicked. The hooks of a runtime with `tokio_hooks` do not even tell whether it was aborted.
     Ended,
 }
 

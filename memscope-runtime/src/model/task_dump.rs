@@ -15,10 +15,10 @@ pub struct TaskDump {
     /// How long the process stood still.
     #[serde(default)]
     pub pause_ns: u64,
-    /// How long all took. The process ran on meanwhile.
+    /// How long the whole took. The process ran on meanwhile.
     #[serde(default)]
     pub taken_ns: u64,
-    /// Memory that the copy of the process took, at one time at most: what was resident above the
+    /// The most memory that the copy of the process took at one time: what was resident above the
     /// memory that it began with. The system counts that in steps of some pages.
     #[serde(default)]
     pub copy_bytes: u64,
@@ -42,8 +42,9 @@ pub struct TaskDump {
     /// [`Builder::dump_memory`](crate::Builder::dump_memory).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<DumpedMemory>,
-    /// Tasks whose memory is not all there, as there would be too much of it: their places may stay
-    /// unknown. In a dump that was decoded, 0 if no place stayed unknown for want of memory.
+    /// Tasks whose memory is only partly in `memory`, because there was too much of it. Their
+    /// places may stay unknown. In a dump that was decoded, 0 if no place stayed unknown for want
+    /// of memory.
     #[serde(default)]
     pub memory_left_out: u64,
 }
@@ -60,7 +61,7 @@ pub struct DumpedTask {
     pub tokio_id: Option<u64>,
     /// What the task runs: the name of its future, or the one that it was given.
     pub name: String,
-    /// Its state. One that is woken, and not polled yet, is `Idle`.
+    /// Its state. A task that is woken and not polled yet is `Idle`.
     pub state: TaskState,
     /// Whether a thread polled it at this moment.
     pub running: bool,
@@ -78,7 +79,7 @@ pub struct DumpedTask {
     pub measured: bool,
     /// Bytes that the task has allocated and that live, to the byte.
     pub live_bytes: u64,
-    /// The size of its future; 0: not known.
+    /// The size of its future; 0 if that is not known.
     pub future_size_bytes: u64,
     /// The task that spawned it.
     pub parent: Option<TaskId>,
@@ -122,7 +123,8 @@ pub(crate) fn queues(tasks: &[DumpedTask]) -> BTreeMap<u64, u64> {
     queues
 }
 
-/// Numbers the queues from 1 on, which are addresses or other numbers, those of most tasks first.
+/// Replaces the queues, which are addresses or other numbers, by numbers from 1 on. Number 1 has
+/// most tasks.
 #[allow(dead_code, reason = "for dumps of tasks, which are made on Linux alone, or decoded")]
 pub(crate) fn number_queues(tasks: &mut [DumpedTask]) {
     let mut queues: Vec<(u64, u64)> = queues(tasks).into_iter().collect();

@@ -52,9 +52,9 @@ counters!(counted_row! {
         /// The size of the future's state machine.
         ///
         /// Of an unannotated task: the room in its Tokio cell, which has the future and later its
-        /// output. So it is the size of the larger of the two, and of Tokio's mark if that finds no
-        /// room in them. 0 if it is not known: the layout of cells is not learned, or the future
-        /// may be in a box, as Tokio puts large ones there.
+        /// output. So it is the size of the larger of the two, plus Tokio's discriminant if that
+        /// finds no room in them. 0 if the size is not known: the layout of cells is not learned,
+        /// or the future may be in a box, where Tokio puts large futures.
         pub future_size_bytes: u64,
         /// The type of the future. Of an unannotated task it is known if the program's symbols have
         /// type parameters, as with `-C symbol-mangling-version=v0`; else `not known`.

@@ -29,8 +29,8 @@ pub struct TrendPoint {
     pub allocated_bytes: u64,
 }
 
-/// How live bytes developed. A fixed number of points (at most 64) with a growing distance, so that
-/// a second and a month take the same memory.
+/// How live bytes developed. There are at most 64 points, whose distance grows with time, so that a
+/// second and a month take the same memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeline {
     /// The process, the oldest point first; the last one is this snapshot.

@@ -36,8 +36,8 @@ impl Record {
         });
     }
 
-    /// Notes the end of a task of which polls are timed. Returns when that is, and how long the
-    /// task lived; 0 if its first poll was not timed.
+    /// Notes the end of a task that has timed polls. Returns the time of the end and how long the
+    /// task lived, or zeroes if its first poll was not timed.
     #[inline(never)]
     fn end_life(&self, known_ns: u64) -> (u64, u64) {
         let first_poll_ns = self.first_poll_ns.load(Ordering::Relaxed);
@@ -162,7 +162,7 @@ impl Record {
     }
 
     /// [`write_down`](Self::write_down) of a task that leaves something, or whose blocks others
-    /// have freed, or to which something may have come. Returns whether all is free.
+    /// have freed, or to which blocks may have been transferred. Returns whether all is free.
     #[inline(never)]
     fn write_down_left(
         &self,
@@ -176,7 +176,8 @@ impl Record {
         }
     }
 
-    /// [`write_down_left`](Self::write_down_left) where something may have come to any owner.
+    /// [`write_down_left`](Self::write_down_left) of a task to which blocks may have been
+    /// transferred.
     #[cold]
     #[inline(never)]
     fn write_down_taken(
@@ -231,7 +232,7 @@ impl Record {
         site.sums.add(ending, close);
     }
 
-    /// Adds the times of a task of which some polls were timed. Returns what its row says of them.
+    /// Adds the times of a task that has timed polls. Returns the flags of its row that say so.
     #[inline(never)]
     fn fold_timing(&self, site: &Site, slot: Option<Slot>) -> u8 {
         let timing = self.timing(None);

@@ -1,4 +1,4 @@
-//! What is written down of a task that ends: what its row and the sums of its site take.
+//! A task that ends, as its row and the sums of its site read it.
 
 use super::Record;
 use crate::{
@@ -25,7 +25,7 @@ pub(crate) struct Ending<'t> {
 }
 
 impl<'t> Ending<'t> {
-    /// The end of this record's task. `taken`: what came to it through others, if anything did.
+    /// The end of this record's task. `taken` is what came to it through others, if anything did.
     #[inline]
     pub(crate) fn new(
         record: &'t Record,

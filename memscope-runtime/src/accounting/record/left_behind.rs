@@ -23,7 +23,7 @@ impl Record {
     /// Finishes the ends of tasks that other threads were in the middle of, so that each task is
     /// counted once. Must be called in a forked child, on its only thread.
     ///
-    /// If the thread had not yet added the task to the sums of its site, the task stays one that is
+    /// If the thread had not yet added the task to all sums of its site, the task stays one that is
     /// held. Some of these sums may already contain it.
     // PERF: walks over all records, but only if the fork interrupted such an end.
     pub(crate) fn finish_ends() {
@@ -51,8 +51,8 @@ impl Record {
         }
     }
 
-    /// Counts so many tasks of the site whose threads did not have the lock: those whose accounts
-    /// are closing, then those that have come a little less far.
+    /// Counts `rest` tasks of the site whose threads did not have the lock: first those whose
+    /// accounts are closing, then those whose ends have come less far.
     fn count_contended(site: &Site, holder: Option<u32>, mut rest: usize) {
         let is_of = |record: &&Self| {
             record.counted_site.get().is_some_and(|of| of.index() == site.index())
@@ -69,13 +69,13 @@ impl Record {
         open.take(rest).for_each(|record| record.count(false));
     }
 
-    /// The record of the task that the row is of.
+    /// The record of the task in this row.
     fn of_row(row: ended_tasks::HalfWritten) -> Option<&'static Self> {
         let is_its = |record: &&Self| row.id() != 0 && record.tally.id() == row.id();
         registry::records().find(is_its)
     }
 
-    /// Counts the task, which is in the sums of its site but for its number.
+    /// Counts the task, which is in the sums of its site but not yet in the number of tasks.
     fn count(&self, is_holder: bool) {
         if self.step() == Step::Open {
             self.begin_close();

@@ -43,7 +43,8 @@ pub(crate) struct Record {
     /// is not counted yet, see [`NewTask::counted_site`].
     counted_site: StaticRef<Site>,
     future: StaticRef<FutureType>,
-    /// Valid if any poll is timed, as are the three fields that follow.
+    /// When the first poll began. This field and the next three are valid only if some polls are
+    /// timed.
     first_poll_ns: AtomicU64,
     /// When waiting ended: at the task's end, or at the start of the timed poll that is going on. 0
     /// while the task waits.
@@ -52,7 +53,7 @@ pub(crate) struct Record {
     timed_polls: AtomicU64,
     /// The highest peak of the windows before `window`.
     past_peak: AtomicU64,
-    /// How many tasks its row had before.
+    /// How many tasks the row had before this one.
     ordinal: AtomicU64,
     /// When the last timed poll ended that left the task waiting.
     last_poll_end_ns: AtomicU64,
@@ -84,7 +85,7 @@ const SERVES: u8 = 2;
 const TRACED: u8 = 1;
 /// A `JoinHandle` of the task is held.
 const HANDLE: u8 = 2;
-/// None is.
+/// No `JoinHandle` of the task is held.
 const NO_HANDLE: u8 = 4;
 
 // SAFETY: atomics and `StaticRef`s, all valid when zeroed, none with a destructor.
@@ -230,7 +231,7 @@ impl Record {
         self.thread_role.load(Ordering::Relaxed) == WORKS
     }
 
-    /// Whether this is the first request for a stack trace of the task. Returns false from then on.
+    /// Whether this is the first request for a stack trace of the task. Later calls return `false`.
     #[cfg(all(feature = "symbols", feature = "tokio"))]
     pub(crate) fn is_first_trace(&self) -> bool {
         let flags = self.flags.load(Ordering::Relaxed);
@@ -311,7 +312,7 @@ impl Record {
         self.become_unless_ended(TaskState::Ended);
     }
 
-    /// Changes the state. Returns false if the task has ended: an end is final.
+    /// Changes the state. Returns `false` if the task has ended, because an end is final.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     #[inline]
     fn become_unless_ended(&self, next: TaskState) -> bool {
@@ -358,7 +359,7 @@ impl Record {
         }
     }
 
-    /// Whether nothing lives that its task allocated.
+    /// Whether all blocks that the task allocated are freed.
     #[cfg(feature = "tokio")]
     pub(crate) fn holds_nothing(&self) -> bool {
         let net = self.tally.account().map_or(0, Account::net);

@@ -19,7 +19,7 @@ impl Record {
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls + 1, Ordering::Relaxed);
         self.look_at_window();
-        // PERF: it mostly waits, so few polls ask for more than that.
+        // PERF: the task mostly waits, so few polls need more than this comparison.
         let waits = self.state.load(Ordering::Relaxed) == TaskState::Idle as u8;
         let ended = !waits && self.state().is_ended();
         if !ended {
@@ -96,8 +96,9 @@ impl Record {
         }
     }
 
-    /// Does what a flag asks of the end of a poll: looks at the budget, and ends a timed poll.
-    /// Returns when it ended, 0 if it is not timed. `waits` says whether the task waits now.
+    /// Does what the flags ask of the end of a poll: looks at the budget, and ends a timed poll.
+    /// Returns when the poll ended, or 0 if it is not timed. `waits` says whether the task waits
+    /// now.
     #[inline(never)]
     fn end_flagged(&'static self, waits: bool) -> u64 {
         if waits && self.may_be_over_budget() {
@@ -123,15 +124,15 @@ impl Record {
         ended_ns
     }
 
-    /// When the poll that goes on began; `None` if it is not timed.
+    /// When the current poll began; `None` if it is not timed.
     #[inline]
     fn timed_start(&self) -> Option<u64> {
         let is_timed = self.flags.load(Ordering::Relaxed) & TIMED != 0;
         is_timed.then(|| self.ended_ns.load(Ordering::Relaxed))
     }
 
-    /// Notes the first poll. The task `outer` that it happens in becomes the parent, if there is
-    /// one (0: none); else the task that created it stays the parent.
+    /// Notes the first poll. If the poll happens inside another task, that task, `outer`, becomes
+    /// the parent. If `outer` is 0, the task that created this one stays the parent.
     ///
     /// The thread must be registered by now if it can be: before, it has no ring.
     #[inline]
@@ -179,9 +180,9 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Poll {
     record: &'static Record,
-    /// Whether the task had ended before.
+    /// Whether the task had ended before this poll.
     had_ended: bool,
-    /// Otherwise the state after this poll.
+    /// The state after this poll, unless the task had ended before.
     outcome: TaskState,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct RecordReading {
     pub(crate) cell_bytes: u64,
     /// Whether a `JoinHandle` of an unannotated task is held, if that is known.
     pub(crate) has_handle: Option<bool>,
-    /// What the task may hold; `u64::MAX`: it has no budget, or has ended.
+    /// What the task may hold; `u64::MAX` if it has no budget or has ended.
     pub(crate) budget_bytes: u64,
     /// Where the task waits, as a node number of the await-point tree. 0 if that is not known or
     /// the task does not wait.
@@ -49,7 +49,7 @@ impl RecordReading {
     }
 }
 
-/// What kind of task it is: where it was created, the row that counts it, and its type of future.
+/// The kind of a task: where it was created, the row that counts it, and the type of its future.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
     pub(super) site: &'static Site,
@@ -138,7 +138,7 @@ impl Record {
         };
         match taken {
             None => reading,
-            Some(counted_site) => reading.with(&counted_site.read()),
+            Some(row) => reading.with(&row.read()),
         }
     }
 
@@ -171,7 +171,7 @@ impl Record {
         Some(Nanos::new(now_ns.saturating_sub(since)))
     }
 
-    /// The times of a task of which some polls are timed.
+    /// The times of a task that has timed polls.
     #[inline(never)]
     pub(super) fn timing(&self, now_ns: Option<u64>) -> Timing {
         let polls = self.polls.load(Ordering::Relaxed);

@@ -48,9 +48,9 @@ pub(crate) struct Site {
     hash: u64,
     /// The index in the list of sites.
     index: u32,
-    /// The site in whose row this one's tasks are, if that is another one.
+    /// The site in whose row the tasks of this one are, if that is another site.
     row: StaticRef<Self>,
-    /// 1 if other sites' tasks are in this one's row.
+    /// 1 if tasks of other sites are in the row of this one.
     has_stand_ins: AtomicU8,
     /// 1 if the row stays while no task is counted in it: see [`keep_row`](Self::keep_row).
     keeps_row: AtomicU8,
@@ -58,7 +58,7 @@ pub(crate) struct Site {
     /// Records that memscope took from tasks which go on. It keeps the ids of these tasks, so that
     /// they are not counted again.
     split: AtomicU64,
-    /// Of these tasks: those that have no record now.
+    /// How many of these tasks have no record now.
     away: AtomicU64,
     /// The type of the largest future that was spawned here.
     future: StaticRef<FutureType>,
@@ -156,7 +156,7 @@ impl Site {
         self.index
     }
 
-    /// Whether its tasks are unannotated.
+    /// Whether the tasks of this site are unannotated.
     pub(crate) fn is_plain(&self) -> bool {
         self.column > PLAIN_COLUMN - MOST_STAND_INS
     }
@@ -189,7 +189,7 @@ impl Site {
         self.away.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that one of these tasks gets a record again.
+    /// Notes that a task that lost its record gets one again.
     #[cfg(feature = "tokio")]
     pub(crate) fn note_return(&self) {
         self.away.fetch_sub(1, Ordering::Relaxed);

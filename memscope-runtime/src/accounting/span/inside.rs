@@ -86,9 +86,9 @@ impl Inside {
         }
     }
 
-    /// Takes an entry back. `is_buried` says that a pointer to the span stays until
-    /// [`unbury`](Self::unbury). Returns true if the span is closed and this was its last entry:
-    /// then the caller must write it down.
+    /// Ends an entry. `is_buried` says that a pointer to the span stays until
+    /// [`unbury`](Self::unbury). Returns `true` if the span is closed and this was its last entry:
+    /// then the caller must write the span down.
     pub(crate) fn leave(&self, role: Role, is_buried: bool, interval: &impl Interval) -> bool {
         let (mut holds_turn, mut is_stopped) = (role == Role::Writer, false);
         let mut word = self.0.load(Ordering::Relaxed);
@@ -127,7 +127,8 @@ impl Inside {
         }
     }
 
-    /// Closes the span. Returns true if no thread is inside: then the caller must write it down.
+    /// Closes the span. Returns `true` if no thread is inside: then the caller must write the span
+    /// down.
     pub(crate) fn close(&self) -> bool {
         // Acquire; pairs with the Release in `leave`.
         self.0.fetch_or(OVER, Ordering::AcqRel) & INSIDE == 0
@@ -139,8 +140,8 @@ impl Inside {
         self.0.fetch_or(WRITTEN, Ordering::AcqRel) & ALL_BURIED == 0
     }
 
-    /// Takes a buried entry back. Returns whether the span is written down and this was the last
-    /// such entry.
+    /// Ends a buried entry. Returns whether the span is written down and this was its last buried
+    /// entry.
     pub(crate) fn unbury(&self) -> bool {
         // AcqRel: as in `written`.
         let word = self.0.fetch_sub(BURIED, Ordering::AcqRel) - BURIED;

@@ -108,7 +108,7 @@ impl Span {
         }
     }
 
-    /// In a forked child: leaves the span for a thread that the fork left behind.
+    /// Leaves the span for a thread that a fork has left behind. Must be called in the child.
     #[cfg(unix)]
     pub(crate) fn abandon(&self, role: Role, is_buried: bool) {
         if is_buried {
@@ -164,7 +164,7 @@ impl Interval for Abandoned<'_> {
         }
     }
 
-    /// Does nothing: there is no other thread.
+    /// Does nothing, because the child has no other thread.
     fn resume(&self) {}
 }
 
@@ -177,7 +177,7 @@ impl Interval for Span {
 
     fn resume(&self) {
         let Some(record) = self.record.get() else { return };
-        // The entry that came meanwhile begins an interval after all.
+        // `join` counted the entry as one into an entered span, but it begins an interval.
         if let Some(account) = record.tally().account() {
             transferred::retract_entry(account);
         }

@@ -1,4 +1,4 @@
-//! How many bytes there are between two samples, on average: more while a process allocates much.
+//! The mean number of bytes between two samples. It grows while a process allocates much.
 
 use crate::{
     config,
@@ -8,13 +8,13 @@ use crate::{
     },
 };
 
-/// The mean that threads adopt at their next draw; 0: no stack is sampled.
+/// The mean that threads adopt at their next draw; 0 if no stack is sampled.
 static CURRENT: AtomicU64 = AtomicU64::new(0);
 /// Samples that were taken since the window began.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 static WINDOW_START_NS: AtomicU64 = AtomicU64::new(0);
 
-/// The most samples a second that a process takes for long.
+/// The most samples a second that a process takes, except for a short time.
 const MOST_A_SECOND: u64 = 256;
 /// A setting below this stays as it is, for tests that need a sample of every block.
 const LEAST_ADAPTED: u64 = 4 << 10;
@@ -55,8 +55,8 @@ pub(super) fn note_taken() {
     }
 }
 
-/// Returns the mean of the next window; `None` if this one goes on. `taken`: the samples of this
-/// window, in `elapsed_ns`.
+/// Returns the mean of the next window, or `None` if this one goes on. `taken` is the number of
+/// samples in this window, which has lasted `elapsed_ns`.
 fn adapted(base: u64, current: u64, taken: u64, elapsed_ns: u64) -> Option<u64> {
     if taken >= WINDOW && elapsed_ns < WINDOW * SECOND / MOST_A_SECOND {
         return Some(current.saturating_mul(2).min(LONGEST.max(base)));
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(adapted(BASE, 8 * BASE, 200, SECOND), Some(8 * BASE), "it is not quiet");
     }
 
-    /// Simulates a process that allocates so many bytes a second, for so many seconds.
+    /// Simulates a process that allocates `bytes_a_second` for `seconds`.
     fn rate_after(bytes_a_second: u64, seconds: u64) -> u64 {
         let (mut mean, mut taken, mut start, mut now) = (BASE, 0, 0, 0);
         let mut in_last_second = 0;
@@ -132,7 +132,7 @@ mod tests {
         random: u64,
     }
 
-    /// What is known of a phase: bytes by estimate, samples, the largest mean.
+    /// What is known of a phase: the estimate in bytes, the samples, the largest mean.
     #[derive(Clone, Copy, Default)]
     struct Phase {
         bytes: f64,
@@ -147,7 +147,7 @@ mod tests {
             Self { mean: BASE, taken: 0, start: 0, now: 0, left, drawn: BASE, random }
         }
 
-        /// Allocates so many blocks, one each `step` nanoseconds.
+        /// Allocates `blocks` blocks, one each `step` nanoseconds.
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         fn allocate(&mut self, blocks: u64, size: u64, step: u64) -> Phase {
             let mut phase = Phase::default();

@@ -1,9 +1,9 @@
 //! Call stacks, sampled by allocated bytes: which code allocates, by estimate.
 //!
 //! The allocator counts the bytes of each thread down to the next sample point (see
-//! [`poisson`](crate::primitives::poisson)). The block that contains it is sampled: its stack is
-//! kept, and its owner word points to a record that covers the owner. So only an operation on a
-//! sampled block takes the slow path. Exact counters do not depend on samples.
+//! [`poisson`](crate::primitives::poisson)). The block that contains the point is sampled: its
+//! stack is kept, and its owner word points to a record that covers the owner. So only operations
+//! on sampled blocks take the slow path. Exact counters do not depend on samples.
 
 mod interval;
 mod sample;
@@ -26,13 +26,13 @@ use crate::{
     },
 };
 
-/// Whether stacks can be unwound inside the allocator; 0: not yet known.
+/// Whether stacks can be unwound inside the allocator; 0 if that is not known yet.
 static CAN_UNWIND: AtomicU8 = AtomicU8::new(0);
 const NO: u8 = 1;
 const YES: u8 = 2;
 
-/// How much of its stack a thread must have left for a sample: more than one takes, which
-/// `tests/stacks/small_stacks.rs` measures.
+/// How much of its stack a thread must have left for a sample. It is more than a sample takes,
+/// which `tests/stacks/small_stacks.rs` measures.
 pub const STACK_NEEDED: usize = if cfg!(debug_assertions) { 12 << 10 } else { 8 << 10 };
 
 /// Samples without a stack or a record.
@@ -63,13 +63,13 @@ fn can_unwind() -> bool {
     CAN_UNWIND.load(Ordering::Relaxed) == YES
 }
 
-/// The mean number of bytes between two samples, as a thread adopts it now; 0: no sample is taken.
+/// The mean number of bytes between two samples that a thread adopts now; 0 if no sample is taken.
 #[inline]
 pub(crate) fn interval_bytes() -> u64 {
     if can_unwind() { interval::current() } else { 0 }
 }
 
-/// Whether a thread has stack enough for a sample. `bounds`: those of this thread.
+/// Whether this thread, whose stack has these bounds, has room for a sample.
 #[inline]
 pub(crate) fn has_room(bounds: StackBounds) -> bool {
     bounds.left() >= STACK_NEEDED
@@ -105,8 +105,8 @@ pub(crate) fn reason() -> StacksState {
     }
 }
 
-/// Samples the bytes from `from` to `to` of a block that is being allocated or grown. `point`: the
-/// first sample point in them. Returns the owner word that the block gets.
+/// Samples the bytes from `from` to `to` of a block that is being allocated or grown. `point` is
+/// their first sample point. Returns the owner word that the block gets.
 #[inline(never)]
 pub(crate) fn take(owner: Owner, from: usize, to: usize, point: Point) -> Owner {
     interval::note_taken();
@@ -148,11 +148,12 @@ pub struct StackReading {
     pub place: u32,
     /// Return addresses, innermost first. The first ones are memscope's own.
     pub frames: &'static [usize],
-    /// The stack has more frames than these.
+    /// Whether the stack has more frames than these.
     pub is_cut: bool,
-    /// The index of the site that has the blocks, or that allocated them. `UNTRACKED`: threads.
+    /// The index of the site that has the blocks, or that allocated them. `UNTRACKED` stands for
+    /// threads.
     pub site: u32,
-    /// The id of the task that has all live samples; 0: several have, or none.
+    /// The id of the task that has all live samples; 0 if several tasks have them, or none.
     pub task: u64,
     /// Live bytes, by estimate.
     pub live_bytes: u64,
@@ -169,13 +170,15 @@ pub struct StackReading {
 struct Live {
     parts: u64,
     samples: u64,
-    /// `None`: no sample yet. 0: no task, or several.
+    /// The task that has them; 0 if several tasks have them, or none. `None` before the first
+    /// sample.
     task: Option<u64>,
 }
 
 /// Reads all places. Must be called inside `exempt`.
 ///
-/// A block that another site has taken over is live there, and was allocated where it was.
+/// A block that another site has taken over is live in that site, but stays allocated in the first
+/// one.
 pub(crate) fn read() -> Vec<StackReading> {
     let mut live: Vec<Live> = Vec::new();
     for block in sample::live() {
@@ -211,7 +214,7 @@ pub(crate) fn read() -> Vec<StackReading> {
     })
 }
 
-/// The live bytes of one stack that a task has.
+/// The live bytes that a task has by one stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TaskStack {
     /// The index of the place.
@@ -292,8 +295,8 @@ pub(crate) fn made() -> u32 {
     Stack::made()
 }
 
-/// How far the true sum may be from an estimate, as a part of the estimate: in 95 of 100 cases it
-/// is not farther. `samples`: those that the estimate is the sum of.
+/// How far the true sum may be from an estimate of this many samples, as a part of the estimate. In
+/// 95 of 100 cases it is not farther.
 ///
 /// The number of samples is Poisson-distributed if blocks are much smaller than the mean; for
 /// larger blocks estimates are better. The second term is for few samples, whose distribution is
@@ -334,7 +337,7 @@ mod tests {
         assert!(page.contains(&table), "docs/ACCURACY.md must show\n\n{table}");
     }
 
-    /// Samples a program of equal blocks, and returns the estimate in bytes and its samples.
+    /// Samples a program of equal blocks. Returns the estimate in bytes and the number of samples.
     fn sample(blocks: u64, size: u64, mean: u64, state: &mut u64) -> (f64, u64) {
         let (mut left, mut samples) = (poisson::gap(*state, mean), 0);
         for _ in 0..blocks {
@@ -354,7 +357,8 @@ mod tests {
     fn in_95_of_100_cases_the_truth_is_within_the_bound() {
         const TRIALS: u32 = 4_000;
         let mut state = poisson::next(poisson::seed(1));
-        // Programs that expect so many samples, of small blocks and of blocks as large as the mean.
+        // Programs that expect few and many samples, of small blocks and of blocks as large as the
+        // mean.
         for (expected, size, mean) in
             [(2, 64, 4_096), (5, 64, 4_096), (20, 64, 4_096), (200, 64, 1_024), (50, 4_096, 4_096)]
         {

@@ -1,10 +1,11 @@
-//! Sampled blocks: each has a record, which its owner word points to and which covers the owner.
+//! Sampled blocks: the owner word of each points to a record, which covers the owner.
 //!
 //! A record has the *segments* of the block that were sampled. A new block is one segment. A
-//! reallocation that grows the block and is sampled adds one; one that shrinks it cuts them. Each
-//! segment keeps its sample point and the mean that this was drawn with. A segment that loses its
-//! point is gone, else it stands for what a block of its new length would. So the sum is unbiased
-//! whatever comes later, and a sample never stands for a few bytes only.
+//! reallocation that grows the block and is sampled adds a segment. A reallocation that shrinks the
+//! block cuts its segments. Each segment keeps its sample point and the mean with which the point
+//! was drawn. A segment that loses its point is gone. Any other one stands for what a block of its
+//! new length would. So the sum is unbiased whatever comes later, and a sample never stands for a
+//! few bytes only.
 
 use super::stack;
 use crate::{
@@ -21,7 +22,8 @@ use crate::{
 
 /// The most records at one time, 64 bytes each.
 const MOST_SAMPLES: u32 = 1 << 16;
-/// The most segments of one block. Further ones join one of the same place, or the last one.
+/// The most segments of one block. A further one joins a segment of the same place, or the last
+/// one.
 const MOST_SEGMENTS: usize = 16;
 
 /// The record of a sampled block, or a further segment of one.
@@ -31,21 +33,21 @@ const MOST_SEGMENTS: usize = 16;
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub(crate) struct Sample {
-    /// The owner word that the block would have without the record. 0: the record is free, or is a
-    /// further segment.
+    /// The owner word that the block would have without the record; 0 if the record is free, or is
+    /// a further segment.
     covered: AtomicU64,
-    /// Of the block's record: the version of all its segments.
+    /// The version of all segments of the block, in the block's first record.
     version: SeqLock,
     /// The first byte of the segment, and the byte behind its last one.
     from: AtomicU64,
     to: AtomicU64,
-    /// The sample point; [`JOINED`]: there is none.
+    /// The sample point; [`JOINED`] if there is none.
     point: AtomicU64,
     /// The mean that the point was drawn with, or the bits of a joined segment's weight.
     drawn: AtomicU64,
     /// The index of the place.
     place: AtomicU32,
-    /// Index + 1 of the next segment; 0: none.
+    /// Index + 1 of the next segment; 0 if there is none.
     next: AtomicU32,
     links: Links,
 }
@@ -66,11 +68,11 @@ static SAMPLES: Slab<Sample> = Slab::new();
 pub(crate) struct Point {
     /// The mean that the distance to it was drawn with.
     pub(crate) mean: u64,
-    /// The bytes from the point on, that one included.
+    /// The bytes from the point on, the point included.
     pub(crate) behind: u64,
 }
 
-/// In the place of a sample point: the segment is made of several.
+/// Stands for the sample point of a segment that is made of several.
 const JOINED: u64 = u64::MAX;
 
 /// What a segment's bytes stand for.
@@ -78,7 +80,7 @@ const JOINED: u64 = u64::MAX;
 enum Drawn {
     /// They contain the byte `point`, and stand for what a sampled block of their number does.
     Point { point: u64, mean: u64 },
-    /// Each stands for so many.
+    /// Each of them stands for `weight` bytes.
     Joined { weight: f64 },
 }
 
@@ -237,7 +239,7 @@ impl Sample {
     /// The further segments of the block.
     fn parts(&self) -> impl Iterator<Item = &'static Self> {
         let mut next = self.next.load(Ordering::Acquire);
-        // The bound is for readers, which may follow a link of another time.
+        // The bound is for readers, which may follow an old link.
         (1..MOST_SEGMENTS).map_while(move |_| {
             let part = SAMPLES.get(next.checked_sub(1)?)?;
             next = part.next.load(Ordering::Acquire);
@@ -301,7 +303,7 @@ pub(super) fn site_of(owner: Owner) -> u32 {
 /// One reading of a live sampled block.
 #[derive(Debug)]
 pub(super) struct LiveBlock {
-    /// The id of the task that has the block; 0: none.
+    /// The id of the task that has the block; 0 if none has it.
     pub(super) task: u64,
     /// The index of its site.
     pub(super) site: u32,
@@ -321,7 +323,7 @@ pub(super) fn live() -> impl Iterator<Item = LiveBlock> {
 }
 
 impl Sample {
-    /// Reads the record of a live block. Returns `None` if it is not one.
+    /// Reads the record of a live block. Returns `None` if this is no such record.
     fn read(&'static self) -> Option<LiveBlock> {
         const ATTEMPTS: usize = 64;
         for _ in 0..ATTEMPTS {
@@ -334,7 +336,7 @@ impl Sample {
         None
     }
 
-    /// Reads the record once. Returns `Empty` if it is not that of a live block.
+    /// Reads the record once. Returns `Empty` if it is not the record of a live block.
     pub(super) fn try_read(&'static self) -> Read<LiveBlock> {
         let owner = self.covered();
         if owner.is_none() {

@@ -15,14 +15,14 @@ pub(super) const MOST_FRAMES: usize = 96;
 const MOST_STACKS: u64 = 4_096;
 /// The most places that are kept.
 const MOST_PLACES: u64 = 8_192;
-/// Parts of a byte that sums count, so that small weights are not rounded away.
+/// Sums count parts of a byte, this many in each, so that small weights are not rounded away.
 pub(super) const PARTS: f64 = 256.0;
 
 /// A call stack.
 #[derive(Debug)]
 pub(super) struct Stack {
     index: u32,
-    /// The stack has more frames than are kept.
+    /// Whether the stack has more frames than are kept.
     pub(super) is_cut: bool,
     /// Return addresses, innermost first.
     pub(super) frames: &'static [usize],
@@ -50,7 +50,7 @@ static PLACES: InternTable<Place> = InternTable::with_slots(64 * 511);
 /// Bytes of stacks and places that are kept.
 static KEPT: AtomicU64 = AtomicU64::new(0);
 
-/// [`keep`], counted.
+/// [`keep`], and counts the bytes.
 fn kept<T: Sync>(value: T) -> Option<&'static T> {
     let kept = keep(value)?;
     KEPT.fetch_add(size_of::<T>() as u64, Ordering::Relaxed);
@@ -83,7 +83,7 @@ impl Stack {
         STACKS.get(index)
     }
 
-    /// How many there are.
+    /// How many stacks are kept.
     #[cfg(feature = "symbols")]
     pub(super) fn made() -> u32 {
         u32::try_from(STACKS.made()).unwrap_or(u32::MAX)
@@ -114,7 +114,7 @@ impl Place {
         PLACES.get(index)
     }
 
-    /// Counts a sample that stands for so many parts of bytes.
+    /// Counts a sample that stands for this many parts of bytes.
     pub(super) fn note(&self, parts: u64) {
         add(&self.samples, 1);
         add(&self.allocated, parts);
@@ -135,7 +135,7 @@ impl Place {
     }
 }
 
-/// The parts of so many bytes that stand for `weight` times as many.
+/// The parts that `bytes` bytes stand for if each stands for `weight` bytes.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -146,7 +146,7 @@ pub(super) fn parts(bytes: u64, weight: f64) -> u64 {
     (bytes as f64 * weight * PARTS + 0.5) as u64
 }
 
-/// Whole bytes of so many parts.
+/// Converts parts into whole bytes.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small constant")]
 pub(super) fn bytes(parts: u64) -> u64 {
     const HALF: u64 = PARTS as u64 / 2;
