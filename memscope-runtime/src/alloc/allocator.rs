@@ -40,8 +40,8 @@ use crate::{
 ///
 /// # Cost
 ///
-/// Each allocation costs a thread-local read, three plain stores and the owner word of the block,
-/// and its free two plain stores more: see `docs/PERFORMANCE.md`. The memory overhead depends on
+/// Each allocation costs a thread-local read, three plain stores and the owner word of the block.
+/// Its free costs two more plain stores: see `docs/PERFORMANCE.md`. The memory overhead depends on
 /// the block:
 ///
 /// - A block below 4 KiB takes 8 more bytes, after its size is rounded up to a multiple of 8.

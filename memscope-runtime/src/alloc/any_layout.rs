@@ -37,7 +37,7 @@ pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: b
     }
 }
 
-/// [`alloc_slow`] by this request for the layout.
+/// [`alloc_slow`] with this request for the layout.
 #[expect(clippy::inline_always, reason = "less is left of it where more is known of the request")]
 #[inline(always)]
 fn alloc_by<A: GlobalAlloc>(
@@ -61,7 +61,7 @@ fn alloc_by<A: GlobalAlloc>(
     };
     let charged = match place {
         Place::NoSlot => charge::charge_without_slot(block, layout),
-        // PERF: a tracked task's cell, mostly: no question of `charge` is asked for it.
+        // PERF: this is mostly a tracked task's cell, for which the tests of `charge` are skipped.
         #[cfg(feature = "tokio")]
         _ if cells::may_be_cell(request.align()) && spawn_charge::is_spawning() => {
             spawn_charge::charge_spawned(block, layout.size())
@@ -75,7 +75,7 @@ fn alloc_by<A: GlobalAlloc>(
         // SAFETY: the request placed this block there.
         unsafe { place.write(block, charged, layout.size()) };
     }
-    // PERF: the future of a tracked task ends it, so that its cell need not be found.
+    // PERF: a tracked task ends with its future, so its cell need not be found.
     #[cfg(feature = "tokio")]
     if cells::may_be_cell(request.align()) && !charged.is_cell() {
         // SAFETY: the block is new, lies there, and no other thread has seen it.
@@ -154,8 +154,8 @@ pub(super) fn alloc_large<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: 
     alloc_by(Request::large(layout.size()), inner, layout, is_zeroed)
 }
 
-/// Returns the new block and where its owner word is. Returns `None` if there is no memory for
-/// either; the inner block has then been freed.
+/// Places a block in a new inner block. Returns the block and where its owner word is. Returns
+/// `None` if there is no memory for either; the inner block has then been freed.
 ///
 /// # Safety
 ///
@@ -177,7 +177,7 @@ unsafe fn settle_down<A: GlobalAlloc>(
     placed
 }
 
-/// Subtracts a block of any layout from its owner, and returns it to `inner`. `bytes`: the size
+/// Subtracts a block of any layout from its owner, and returns it to `inner`. `bytes` is the size
 /// that the program passes.
 ///
 /// # Safety
@@ -229,8 +229,8 @@ unsafe fn free_at<A: GlobalAlloc>(
     };
     place.clear();
     match owner.cell() {
-        // PERF: no matter which task frees it. Tokio aligns its cells so that all of them take this
-        // path.
+        // PERF: which task frees the cell does not matter. Tokio aligns its cells so that all of
+        // them take this path.
         Some(account) => discharge::discharge_cell(account, bytes),
         None => discharge(owner, bytes),
     }
@@ -323,7 +323,7 @@ pub(super) unsafe fn realloc_fronted<A: GlobalAlloc>(
     unsafe { realloc_slow(inner, block, layout, new_size) }
 }
 
-/// Has `inner` reallocate a block whose owner word stays in the same kind of place. Returns `None`
+/// Reallocates a block in `inner`; its owner word stays in the same kind of place. Returns `None`
 /// if there is no memory.
 ///
 /// # Safety
@@ -347,7 +347,7 @@ unsafe fn resize<A: GlobalAlloc>(
     unsafe { request.place(grown) }
 }
 
-/// Takes the mark off a block that is reallocated. Returns it, and the size of the block.
+/// Removes the mark of a block that is reallocated. Returns the mark and the size of the block.
 ///
 /// # Safety
 ///

@@ -31,8 +31,8 @@ use crate::{
     primitives::{page_map, start_bits},
 };
 
-/// Charges a new block without a slot to the orphans. Without a slot, a later free could not tell
-/// that another owner has it.
+/// Charges a new block without a slot to the orphans, because a later free could not tell which
+/// owner it has.
 #[cold]
 pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
     page_map::refuse_slot();
@@ -122,7 +122,8 @@ pub(super) fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
     Owner::account(account)
 }
 
-/// Has a large unannotated task traced: it may just have reached a new peak.
+/// Requests a stack trace of an unannotated task if it is large. The task may just have reached a
+/// new peak.
 #[inline(never)]
 pub(crate) fn note_size(tally: &'static Tally) {
     #[cfg(all(feature = "symbols", feature = "tokio"))]
@@ -181,7 +182,7 @@ fn charge_as_guest(record: u32, bytes: usize) -> Option<&'static Account> {
     Some(account)
 }
 
-/// Charges a new inline block, and returns it. Inline: the owner word is in the 8 bytes in front.
+/// Charges a new inline block, whose owner word is in the 8 bytes in front, and returns it.
 ///
 /// # Safety
 ///
@@ -299,7 +300,7 @@ unsafe fn charge_inline_slow(
 /// # Safety
 ///
 /// As for [`charge_inline_slow`].
-// PERF: outside of tasks falls through, and keeps few values across calls.
+// PERF: the case outside of tasks falls through, and keeps few values across calls.
 #[inline(never)]
 unsafe fn charge_inline_elsewhere(inner: *mut u8, bytes: usize, mode: &'static Tally) -> *mut u8 {
     if !is_outside(mode) {

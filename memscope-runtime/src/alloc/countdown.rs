@@ -1,8 +1,8 @@
 //! Counts each thread's allocated bytes down to its next sampled block.
 //!
 //! PERF: the hot path subtracts and tests the sign. All else happens out of line. While blocks are
-//! listed (`primitives/start_bits.rs`), the sign is always negative: so listing them costs the hot
-//! path nothing as long as it is off.
+//! listed (`primitives/start_bits.rs`), the result is always negative. So the hot path has no test
+//! for listing.
 
 use std::cell::Cell;
 
@@ -23,7 +23,7 @@ use crate::{
 /// Bytes after which a thread looks again whether stacks are sampled, while they are not.
 const PAUSE: i64 = 16 << 20;
 
-/// What is left while blocks are listed: no thread allocates so many bytes.
+/// The value of `left` while blocks are listed. No thread allocates that many bytes.
 const ALWAYS_NEGATIVE: i64 = i64::MIN / 2;
 
 /// A thread's distance to its next sample.
@@ -31,16 +31,16 @@ pub(super) struct Countdown {
     /// Bytes before the next sample point. Negative: the last block contains one, or the thread has
     /// drawn no distance yet.
     left: Cell<i64>,
-    /// The mean that the distance was drawn with; 0: none was drawn.
+    /// The mean with which the distance was drawn; 0 if none was drawn.
     mean: Cell<u64>,
-    /// The state of the random numbers; 0: none yet.
+    /// The state of the random numbers; 0 before the first one.
     random: Cell<u64>,
-    /// While blocks are listed, `left` stays negative, so that each of them takes the slow path.
-    /// This is then the distance to the next sample point.
+    /// The distance to the next sample point while blocks are listed. `left` stays negative then,
+    /// so that each block takes the slow path.
     due: Cell<i64>,
-    /// Whether that is so.
+    /// Whether blocks are listed.
     lists: Cell<bool>,
-    /// A sample is being taken: what a signal handler allocates meanwhile is not sampled.
+    /// Whether a sample is being taken. What a signal handler allocates meanwhile is not sampled.
     is_sampling: Cell<bool>,
     /// The thread's stack.
     stack: Cell<StackBounds>,
@@ -68,7 +68,7 @@ impl Countdown {
         left < 0
     }
 
-    /// Draws the next distance. Returns false if no stack is sampled.
+    /// Draws the next distance. Returns `false` if no stack is sampled.
     fn draw(&self) -> bool {
         static THREADS: AtomicU64 = AtomicU64::new(0);
         let mean = stacks::interval_bytes();
@@ -95,7 +95,7 @@ impl Countdown {
         self.stack.get()
     }
 
-    /// Counts bytes while blocks are listed. Returns false if blocks are not listed, or if the
+    /// Counts bytes while blocks are listed. Returns `false` if blocks are not listed, or if the
     /// bytes may contain a sample point: then [`hit`](Self::hit) counts them.
     #[inline]
     fn passes(&self, bytes: usize) -> bool {
@@ -107,9 +107,8 @@ impl Countdown {
         passes
     }
 
-    /// Looks whether the bytes that were just counted contain a sample point. If so, returns what
-    /// is known of the first one, and draws the next distance. Says too whether the block is
-    /// listed.
+    /// Tests whether the bytes that were just counted contain a sample point. If so, returns the
+    /// first point, and draws the next distance. Also returns whether the block is listed.
     fn hit(&self, bytes: usize) -> (Option<Point>, bool) {
         if self.lists.replace(false) {
             self.left.set(self.due.get().wrapping_sub(bytes.cast_signed() as i64));
@@ -123,7 +122,7 @@ impl Countdown {
         (point, lists)
     }
 
-    /// [`hit`](Self::hit), where the distance has come to its end or none was drawn.
+    /// [`hit`](Self::hit) at the end of the distance, or if none was drawn.
     fn hit_here(&self, bytes: usize) -> Option<Point> {
         // The points of a Poisson process have no memory, so a distance may be drawn at any time.
         let is_drawn = self.mean.get() != 0;
@@ -152,7 +151,7 @@ pub(super) fn passes(bytes: usize) -> bool {
     HERE.with(|here| here.countdown.passes(bytes))
 }
 
-/// Has this thread draw its next distance anew, by the settings as they are now.
+/// Makes this thread draw its next distance anew, by the settings as they are now.
 pub(crate) fn forget() {
     HERE.with(|here| {
         here.countdown.mean.set(0);
@@ -204,7 +203,8 @@ pub(super) fn sample(owner: Owner, from: usize, to: usize) -> (Owner, bool) {
         stacks::drop_one();
         return (owner, lists);
     }
-    // NOTE: a thread asks for its bounds under the guard, as the C library may have a lock then.
+    // NOTE: the thread asks for its bounds under the guard, because the C library may hold a lock
+    // while it answers.
     let owner = if stacks::has_room(HERE.with(|here| here.countdown.stack())) {
         stacks::take(owner, from, to, point)
     } else {

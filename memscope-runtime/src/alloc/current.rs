@@ -105,7 +105,7 @@ pub(super) struct Here {
     pub(super) thread: Cell<Option<&'static Record>>,
     pub(super) probe: Cell<Option<Probe>>,
     pub(super) countdown: Countdown,
-    /// The thread has returned its record, and gets no other one.
+    /// Whether the thread has returned its record, so that it gets no other one.
     pub(super) is_retired: Cell<bool>,
     /// How many guards are alive.
     #[cfg(feature = "tracing")]
@@ -152,7 +152,7 @@ pub(super) fn thread() -> Option<&'static Record> {
 #[derive(Debug)]
 pub(crate) struct Entered {
     previous: &'static Tally,
-    /// The guard is about a thread-local: it must stay on its thread.
+    /// The guard's state is thread-local, so it must not move to another thread.
     not_send: PhantomData<*const ()>,
 }
 
@@ -199,7 +199,7 @@ impl Drop for Entered {
 
 /// Runs `work` with its allocations charged to no task or thread: they are memscope's own.
 pub(crate) fn exempt<T>(work: impl FnOnce() -> T) -> T {
-    let _behind = ModeGuard::put(&EXEMPT);
+    let _mode = ModeGuard::put(&EXEMPT);
     work()
 }
 
@@ -245,14 +245,15 @@ pub(super) fn underlying(tally: &'static Tally) -> &'static Tally {
     if is_before { HERE.with(|here| here.underlying.get()) } else { tally }
 }
 
-/// Returns the id of the current task, annotated or not; 0: no task, or one that has not allocated.
+/// Returns the id of the current task, annotated or not; 0 if there is no task, or if it has not
+/// allocated.
 #[inline]
 pub(crate) fn owner_id() -> u64 {
     id_of(tally())
 }
 
-/// Returns the id of the task that is current with this tally; 0 if none. `is_spawned`: Tokio polls
-/// a task that was entered from there as a task of its own.
+/// Returns the id of the task that is current with this tally; 0 if none. `is_spawned` says whether
+/// a task that was entered from there is a Tokio task of its own.
 #[inline]
 pub(super) fn outer_id(tally: &'static Tally, is_spawned: bool) -> u64 {
     // PERF: the task that Tokio polls is the entered one, and asking Tokio takes time.
@@ -264,15 +265,15 @@ pub(super) fn outer_id(tally: &'static Tally, is_spawned: bool) -> u64 {
 #[inline]
 fn id_of(tally: &'static Tally) -> u64 {
     match tally.id() {
-        0 => id_behind(tally),
+        0 => id_without_own(tally),
         id => id,
     }
 }
 
 /// [`id_of`] for a tally without an id of its own.
 #[inline(never)]
-fn id_behind(tally: &'static Tally) -> u64 {
-    // PERF: most tasks outside of others begin there.
+fn id_without_own(tally: &'static Tally) -> u64 {
+    // PERF: most tasks that are not nested begin in this mode.
     #[cfg(feature = "tokio")]
     if is_outside(tally) && config::unannotated() {
         return unannotated::known_id();
@@ -309,12 +310,12 @@ pub(super) fn is_untracked(mode: &'static Tally) -> bool {
 /// once it has run on this thread.
 #[inline]
 pub(super) fn asks_tokio(mode: &'static Tally) -> bool {
-    is_outside(mode) || leaves_quiet()
+    is_outside(mode) || leaves_before_tokio()
 }
 
 /// Replaces `BEFORE_TOKIO` by `OUTSIDE` if Tokio has run on this thread. Returns whether it has.
 #[cfg(feature = "tokio")]
-fn leaves_quiet() -> bool {
+fn leaves_before_tokio() -> bool {
     match unannotated::sight() {
         unannotated::Sight::Unused => return false,
         unannotated::Sight::Used => {}
@@ -338,7 +339,7 @@ fn leaves_quiet() -> bool {
 
 /// Without Tokio there is no runtime to ask.
 #[cfg(not(feature = "tokio"))]
-fn leaves_quiet() -> bool {
+fn leaves_before_tokio() -> bool {
     false
 }
 

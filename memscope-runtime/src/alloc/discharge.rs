@@ -22,7 +22,7 @@ use crate::accounting::{Leads, transferred};
 use crate::config;
 
 /// Subtracts a block from its owner, on the slow path: the owner is not the current task or thread,
-/// or more than its tally has to be updated. `tally`: the current one.
+/// or more than its tally has to be updated. `tally` is the current one.
 // PERF: tests the most frequent case of a program without annotations first. Each case continues in
 // a tail call with the same leading arguments, so few registers are needed.
 #[inline]
@@ -102,7 +102,8 @@ fn discharge_by(owner: Owner, bytes: usize, freer: Freer) {
     }
 }
 
-/// Ends the record of a sampled block. What it covers is an owner of another kind.
+/// Ends the record of a sampled block, and subtracts the block from the owner that the record
+/// covers.
 #[cold]
 #[inline(never)]
 fn discharge_sampled(sample: &'static Sample, bytes: usize, freer: Freer) {
@@ -143,7 +144,7 @@ impl Freer {
         if let Self::Owner(tally) = self { Some(tally) } else { None }
     }
 
-    /// Returns the task's id; 0: none.
+    /// Returns the task's id; 0 if no task frees the block.
     #[inline]
     pub(super) fn id(self) -> u64 {
         self.tally().map_or(0, Tally::id)
@@ -231,7 +232,7 @@ pub(super) fn discharge_account(account: &'static Account, bytes: usize, freer: 
     }
 }
 
-/// Subtracts a block from an account that is not the freer's. `to`: the site of the freer.
+/// Subtracts a block from an account that is not the freer's. `to` is the site of the freer.
 #[inline]
 fn discharge_for(account: &'static Account, bytes: usize, to: u32, recent: &Recent) {
     // Must come before the discharge: afterwards the account may serve another owner.

@@ -1,5 +1,5 @@
-//! Inline blocks, whose word is in the 8 bytes in front: freed and reallocated where the current
-//! tally is not their owner's.
+//! Frees and reallocates inline blocks, whose owner word is in the 8 bytes in front, where the
+//! current tally is not their owner's.
 
 use std::alloc::GlobalAlloc;
 
@@ -110,12 +110,12 @@ unsafe fn free_foreign<A: GlobalAlloc>(
     unsafe { give_back_front(inner, block, bytes) };
 }
 
-/// [`free_elsewhere`] for a block whose word does not have this size alone: it may be listed.
+/// [`free_elsewhere`] for a block whose word does not have just this size: the block may be listed.
 ///
 /// # Safety
 ///
 /// As for [`free_elsewhere`].
-// PERF: takes what its caller has, so that the call is a jump.
+// PERF: takes the arguments of its caller, so that the call is a jump.
 #[inline(never)]
 unsafe fn free_listed<A: GlobalAlloc>(block: *mut u8, bytes: usize, inner: &A) {
     // SAFETY: the caller's contract.
@@ -138,8 +138,8 @@ unsafe fn free_listed<A: GlobalAlloc>(block: *mut u8, bytes: usize, inner: &A) {
 ///
 /// # Safety
 ///
-/// As for `GlobalAlloc::realloc`; `word` must be the block's own, and be that of the owner of
-/// `tally` and of `bytes`. The new size must be that of an inline block.
+/// As for `GlobalAlloc::realloc`; `word` must be the block's word, and must name the owner of
+/// `tally` and the size `bytes`. The new size must be that of an inline block.
 #[inline]
 pub(super) unsafe fn resize_own<A: GlobalAlloc>(
     block: *mut u8,

@@ -51,7 +51,8 @@ impl<A> InnerAllocator<A> {
 }
 
 impl<A: GlobalAlloc> InnerAllocator<A> {
-    /// Asks again for a block that was not aligned. mimalloc does that with guard pages alone.
+    /// Asks again for a block that was not aligned. Only mimalloc with guard pages returns such a
+    /// block.
     ///
     /// # Safety
     ///
@@ -70,7 +71,7 @@ impl<A: GlobalAlloc> InnerAllocator<A> {
         }
     }
 
-    /// Moves a block that its reallocation has left without the alignment to where it has it.
+    /// Moves a block that lost its alignment in a reallocation to an aligned place.
     ///
     /// # Safety
     ///
@@ -92,10 +93,10 @@ fn is_misaligned(block: *mut u8, layout: Layout) -> bool {
     block.addr() & (layout.align() - 1) != 0
 }
 
-// SAFETY: `A` keeps the contract, as every request is forwarded to it. What it is asked for without
-// an alignment is looked at; what is not aligned is asked for again, with the alignment. Such a
-// block goes back with another layout than it was made with: it is mimalloc's, which looks at the
-// place alone.
+// SAFETY: `A` keeps the contract, as every request is forwarded to it. A block that was requested
+// without an alignment is tested, and requested again with it if it is not aligned. Such a block
+// goes back with another layout than it was made with. It is mimalloc's, which frees a block by its
+// address alone.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for InnerAllocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -157,11 +158,12 @@ mod tests {
         pub(super) struct MiMalloc;
 
         thread_local! {
-            /// Of each live block: its place, and the place and layout of what it lies in.
+            /// For each live block: its address, and the address and layout of the block in which
+            /// it lies.
             static LIVE: RefCell<Vec<(*mut u8, *mut u8, Layout)>> = const { RefCell::new(vec![]) };
         }
 
-        // SAFETY: a block lies in one of `System`, which is remembered.
+        // SAFETY: each block lies in a block of `System`, which is remembered.
         unsafe impl GlobalAlloc for MiMalloc {
             unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
                 let whole = Layout::from_size_align(layout.size() + 16, 16).expect("small");

@@ -33,9 +33,9 @@ pub(super) fn untracked_at(mode: &'static Tally) -> &'static Tally {
     if asks_tokio(mode) { outside() } else { thread().map_or(&EXITING, Record::tally) }
 }
 
-/// Returns the tally to charge outside of tracked tasks, if it is that of the owner which this
-/// thread charged last. Asks Tokio. Where unannotated tasks are turned off, the tally is the
-/// thread's.
+/// Returns the tally to charge outside of tracked tasks, if its owner is still the one that this
+/// thread charged last. Asks Tokio which task is current. Where unannotated tasks are turned off,
+/// the tally is the thread's.
 #[inline]
 pub(super) fn asked_outside() -> Result<&'static Tally, SwitchedTask> {
     #[cfg(feature = "tokio")]

@@ -1,4 +1,4 @@
-//! Which tasks were above their budgets.
+//! Keeps the tasks that were above their budgets.
 
 use super::{current, discharge::known};
 use crate::{
@@ -6,10 +6,10 @@ use crate::{
     primitives::{Lock, Renew, clock},
 };
 
-/// How many tasks above their budgets are kept, the newest ones.
+/// The most tasks that are kept, the newest ones.
 const MOST_NOTES: usize = 64;
 
-/// What is kept of one.
+/// What is kept of a task that was above its budget.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Note {
     pub(crate) task: u64,
@@ -23,7 +23,7 @@ pub(crate) struct Note {
 #[derive(Debug)]
 struct Notes {
     notes: [Note; MOST_NOTES],
-    /// How many there ever were.
+    /// The number of notes ever made.
     count: usize,
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn notes() -> (Vec<Note>, u64) {
     (all, notes.count as u64)
 }
 
-/// Keeps that the task was above its budget.
+/// Notes that the task was above its budget.
 pub(crate) fn note(record: &Record, live_bytes: u64, budget_bytes: u64) {
     let site = record.tally().account().map_or(0, Account::site);
     let (task, at_ns) = (record.tally().id(), clock::now_ns());
@@ -61,7 +61,7 @@ pub(crate) fn note(record: &Record, live_bytes: u64, budget_bytes: u64) {
 }
 
 impl Record {
-    /// What the task holds, if that is more than its budget.
+    /// What the task holds and its budget, if it holds more than that.
     pub(crate) fn bytes_over_budget(&self) -> Option<(u64, u64)> {
         let budget = self.budget()?;
         let live = u64::try_from(self.tally().live_bytes()).unwrap_or(0);

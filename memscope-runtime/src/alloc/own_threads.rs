@@ -11,8 +11,8 @@
 //! | `memscope-start` | starts the server | the first task polled, annotated or not, or `init`, if `MEMSCOPE_SERVE` is set | 1 MiB |
 //! | `memscope-serve` | serves the page, profiles and metrics; asks what holds the heap | `memscope_server::serve`, a request for the heap's graph | 2 MiB |
 //!
-//! None exists before `main`, so a program can still change its user, enter a namespace or fork
-//! first.
+//! No such thread exists before `main`, so a program can still change its user, enter a namespace
+//! or fork first.
 //!
 //! Each thread starts with all signals blocked. A signal that the program has blocked everywhere
 //! stays pending for the program, and no handler of the program runs on these threads. A fault
@@ -21,8 +21,8 @@
 //!
 //! A program may close all descriptors that it does not know, while other threads run. So the
 //! threads that read files of the system unasked have a table of descriptors of their own:
-//! `memscope`, `memscope-files` and `memscope-names`. Linux 5.9 and later can do that without
-//! copies of the program's descriptors, which would keep its files and sockets open.
+//! `memscope`, `memscope-files` and `memscope-names`. Linux 5.9 and later can make it without
+//! copying the program's descriptors. Copies would keep the program's files and sockets open.
 //!
 //! Starting a thread takes no memory from the program's heap.
 
@@ -41,7 +41,7 @@ pub(crate) trait Background {
     )]
     const SHARES_FILES: bool = true;
 
-    /// What the thread does, charged to memscope. `start`: the argument of [`spawn`].
+    /// What the thread does, charged to memscope. `start` is the argument of [`spawn`].
     fn run(start: u32);
 }
 
@@ -116,7 +116,8 @@ mod unix {
         if result == 0 { Ok(()) } else { Err(NoThread(result)) }
     }
 
-    /// Returns zero or an error number. `stack_bytes`: `None` for the system's default stack.
+    /// Creates the thread. Returns zero or an error number. `stack_bytes` is `None` for the
+    /// system's default stack.
     #[inline(never)]
     fn create<B: Background>(start: u32, stack_bytes: Option<usize>) -> c_int {
         let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();

@@ -23,7 +23,8 @@ impl Record {
         (Running { poll, entered }, is_first)
     }
 
-    /// [`run`](Self::run) for a future that is not all of a Tokio task. Notes the first poll, too.
+    /// [`run`](Self::run) for a future that is only a part of a Tokio task. Notes the first poll,
+    /// too.
     #[cfg(feature = "tower")]
     #[inline]
     pub(crate) fn run_apart(&'static self) -> Running {
@@ -43,7 +44,7 @@ impl Record {
     }
 }
 
-/// Notes the first poll of a task. `previous`: what was current before.
+/// Notes the first poll of a task. `previous` is what was current before.
 #[inline(never)]
 fn begin(record: &'static Record, previous: &'static Tally, context: Option<&Context<'_>>) {
     #[cfg(feature = "tokio")]
@@ -52,12 +53,13 @@ fn begin(record: &'static Record, previous: &'static Tally, context: Option<&Con
     }
     #[cfg(not(feature = "tokio"))]
     let _ = context;
-    // Must come first: an unregistered thread has no ring before.
+    // Must come first, because an unregistered thread has no ring.
     current::thread_works();
     record.begin(current::outer_id(previous, record.is_spawned()));
 }
 
-/// A poll in progress, inside its task. Dropped before [`Running::finish`], the poll has panicked.
+/// A poll in progress, inside its task. If the guard is dropped before [`Running::finish`], the
+/// poll has panicked.
 #[derive(Debug)]
 pub(crate) struct Running {
     // Must be the first field: the poll ends while its task is current.
@@ -66,7 +68,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Notes the first poll. `context`: of the poll, if the future may be all of a Tokio task.
+    /// Notes the first poll. `context` is the poll's, if the future may be the whole of a Tokio
+    /// task.
     // PERF: called for the guard that the caller holds already. A guard that is returned after this
     // call is moved.
     #[inline]

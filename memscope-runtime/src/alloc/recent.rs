@@ -1,4 +1,5 @@
-//! What a thread has charged and freed last: the next block is mostly like it.
+//! A cache of the owner that a thread has charged last and of its last free: the next block is
+//! mostly like them.
 
 use super::current::is_outside;
 #[cfg(feature = "tokio")]

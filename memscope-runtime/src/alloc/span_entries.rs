@@ -1,4 +1,4 @@
-//! The spans that a thread has entered. Entering and leaving are two calls, in any order.
+//! The spans that a thread has entered. It may leave them in any order.
 //!
 //! A guard ([`Entered`](super::current::Entered)) saves the tally that was current before it, and
 //! restores that tally when it is dropped. Guards nest, because they are local variables. A span
@@ -6,8 +6,8 @@
 //! keeps a list of its entries, newest first. Each entry stores the *depth* at which the span was
 //! entered: the number of guards at that time. Three rules keep every saved pointer valid:
 //!
-//! 1. Leaving an entry removes it. Where its tally was saved (in later entries, under a mode), the
-//!    tally that the entry had saved replaces it.
+//! 1. Leaving an entry removes it. Where its tally was saved (in later entries, or under a mode),
+//!    the tally that the entry had saved replaces it.
 //! 2. A guard that began after the entry may have saved its tally, and cannot be reached. Then the
 //!    entry is *buried*: it stays in the list, marked as left, and its span keeps its place in
 //!    memory. The guard finds the mark when it is dropped, restores what the entry had saved, and
@@ -44,7 +44,7 @@ pub(super) struct Entry {
     /// The span's id. Another layer may use the same id for another span.
     id: AtomicU64,
     layer: AtomicU32,
-    /// How many guards were alive.
+    /// How many guards were alive when the span was entered.
     depth: AtomicU32,
     role: AtomicU8,
     /// 1 if the entry is buried: left, but perhaps saved by a guard.
@@ -116,7 +116,8 @@ pub(super) fn retire() {
     ENTRIES.empty(&MAGAZINE);
 }
 
-/// In a forked child, on its only thread: leaves the entries of the parent's other threads.
+/// Leaves the entries of threads that a fork has left behind. Must be called in the child, on its
+/// only thread.
 #[cfg(unix)]
 pub(super) fn forked() {
     HERE.with(|here| {
@@ -212,7 +213,7 @@ impl Entry {
             && !self.is_buried()
     }
 
-    /// Leaves the span. `above`: the next newer entry.
+    /// Leaves the span. `above` is the next newer entry.
     fn leave(&'static self, here: &Here, above: Option<&'static Self>) {
         let (Some(tally), Some(previous)) = (self.tally.get(), self.previous.get()) else { return };
         for place in [&here.current, &here.underlying] {

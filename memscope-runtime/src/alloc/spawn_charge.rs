@@ -74,7 +74,7 @@ impl SpawnCell {
 #[derive(Debug)]
 pub(crate) struct Spawning {
     outer: Option<Spawn>,
-    _behind: ModeGuard,
+    _mode: ModeGuard,
 }
 
 #[cfg(feature = "tokio")]
@@ -84,7 +84,7 @@ impl Spawning {
         let spawn = Spawn { record, id: record.tally().id(), future_size, is_boxed: false };
         let outer = HERE.with(|here| here.spawn.get());
         HERE.with(|here| here.spawn.set(Some(spawn)));
-        Self { outer, _behind: ModeGuard::put(&SPAWNING) }
+        Self { outer, _mode: ModeGuard::put(&SPAWNING) }
     }
 }
 
@@ -116,7 +116,7 @@ pub(super) fn charge_spawned(block: *const u8, bytes: usize) -> Owner {
     let Some((spawn, account)) =
         spawn.and_then(|spawn| Some((spawn, spawn.record.tally().account()?)))
     else {
-        return charge_behind(bytes);
+        return charge_underlying(bytes);
     };
     let tally = spawn.record.tally();
     if tally.count(bytes) && !tally.raise() || bytes >= LARGE_BLOCK {
@@ -174,7 +174,7 @@ fn note_first(account: &'static Account, block: *const u8) -> Owner {
 
 /// Leaves the mode `SPAWNING`, and charges a new block to the underlying owner.
 #[cold]
-fn charge_behind(bytes: usize) -> Owner {
+fn charge_underlying(bytes: usize) -> Owner {
     let underlying = leave_spawning();
     if is_untracked(underlying) {
         charge_to(untracked_at(underlying), bytes)

@@ -19,7 +19,7 @@ thread_local! {
     static RETIRE: Retire = const { Retire };
 }
 
-/// Makes the end of the thread call [`retire`]. Returns false if the thread's destructors have
+/// Makes the end of the thread call [`retire`]. Returns `false` if the thread's destructors have
 /// already run.
 #[inline(never)]
 pub(super) fn register() -> bool {
@@ -78,8 +78,8 @@ fn give_all_back() {
     thread_ring::retire();
 }
 
-/// In a forked child, on its only thread: repairs what the other threads left behind. Returns how
-/// many of them were the program's.
+/// Repairs the state of threads that a fork has left behind. Must be called in the child, on its
+/// only thread. Returns how many of these threads were the program's.
 #[cfg(unix)]
 pub(crate) fn forked() -> u32 {
     cross_frees::forked();

@@ -1,7 +1,7 @@
 //! Where each thread has its thread-local memory.
 //!
-//! A thread notes it when it is registered. On Linux that memory lies at the top of the thread's
-//! stack, except for the main thread. So it leads to both.
+//! A thread notes an address there when it is registered. On Linux that memory lies at the top of
+//! the thread's stack, except for the main thread. So the address leads to both.
 
 use std::{cell::Cell, ptr};
 
@@ -11,12 +11,12 @@ use crate::primitives::{
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 
-/// One thread.
+/// The entry of one thread.
 #[derive(Debug)]
 struct ThreadPlace {
     /// An address in the thread's thread-local memory: that of `HERE`.
     here: AtomicU64,
-    /// The system's number of the thread; 0: the thread has ended.
+    /// The system's number of the thread; 0 if the thread has ended.
     number: AtomicU32,
     links: Links,
 }
@@ -64,7 +64,8 @@ pub(super) fn retire() {
     }
 }
 
-/// In a forked child, on its only thread: forgets the others.
+/// Forgets the threads that a fork has left behind. Must be called in the child, on its only
+/// thread.
 pub(super) fn forked() {
     let own = OWN.get();
     PLACES.take_back(own, |place| place.number.store(0, Ordering::Relaxed));

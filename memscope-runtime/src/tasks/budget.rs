@@ -1,4 +1,4 @@
-//! Budgets: a task that may hold so many bytes, and a future that is dropped above them.
+//! Budgets: how many bytes a task may hold, and a future that is dropped if it holds more.
 
 use std::{
     fmt,
@@ -22,10 +22,10 @@ use crate::{
 impl<F> Tracked<F> {
     /// Sets how many bytes the task may hold.
     ///
-    /// The end of a poll that leaves it above is an event, a row of
-    /// [`MemorySnapshot::over_budget`] and a call of [`Builder::on_over_budget`], once a task. The
-    /// task goes on: [`within_budget`] is for one that is to end. A budget of its own wins over
-    /// that of its name and of its `#[tracked(budget = "…")]`.
+    /// If the task holds more at the end of a poll, there is an event, a row of
+    /// [`MemorySnapshot::over_budget`] and a call of [`Builder::on_over_budget`], once for each
+    /// task. The task goes on. To end it instead, use [`within_budget`]. This budget takes
+    /// precedence over a budget for the task's name, and over that of `#[tracked(budget = "…")]`.
     ///
     /// ```
     /// use memscope_runtime::async_memory::track;
@@ -60,10 +60,10 @@ pin_project! {
 /// Runs a future as a task of its own, and drops it at the end of the first poll that leaves it
 /// with more bytes than `bytes`.
 ///
-/// Between two polls only: no allocation fails, and within a poll the task may hold more. What
-/// counts is what the task has allocated and what is not freed, its `Box`ed parts included; not the
-/// size of the future itself, and not what tracked futures in it hold. Where sizes are not measured
-/// no budget is exceeded.
+/// The budget is checked only between two polls. No allocation fails, and within a poll the task
+/// may hold more. The blocks that the task has allocated and that are not freed count, its `Box`ed
+/// parts included. The size of the future itself does not count, nor what tracked futures in it
+/// hold. Where sizes are not measured, no budget is exceeded.
 ///
 /// # Cancel safety
 ///

@@ -1,4 +1,4 @@
-//! What happens at the end of a poll that leaves a task above its budget, and what is said of it.
+//! Reports a task that holds more than its budget at the end of a poll.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -22,14 +22,14 @@ use crate::{
 /// The most variables, and the most pieces of code, that are named.
 const MOST_HOLDERS: usize = 5;
 
-/// Has the tasks looked at that are above their budgets. Called before any task has one.
+/// Makes ends of polls look at tasks that are above their budgets. Called before any task has a
+/// budget.
 pub(crate) fn prepare() {
     static LOOK: fn(&'static Record) = look;
     budget::on_excess(&LOOK);
 }
 
-/// Looks at a task that may hold more than its budget. Tells the first excess that a poll leaves
-/// behind.
+/// Looks at a task that may hold more than its budget, and reports its first excess.
 #[cold]
 #[inline(never)]
 fn look(record: &'static Record) {
@@ -105,8 +105,8 @@ fn largest_codes(task: u64) -> [Option<Found>; MOST_HOLDERS] {
     std::array::from_fn(|at| found.get(at).copied())
 }
 
-/// The innermost function of the program or of a library that it calls; if no such name is known by
-/// now, that of an executor or a channel.
+/// The innermost function of the program or of a library that it calls. If no such name is known by
+/// now, the innermost function of an executor or a channel.
 fn allocates(frames: &[usize]) -> Option<(&'static str, Option<(&'static str, u32)>)> {
     // A return address is behind its call.
     let call_at = |address: &usize| symbols::call_at(address.saturating_sub(1));

@@ -100,7 +100,8 @@ pub(crate) fn track_for<N, F>(
     Tracked { future: Some(future), task: record::open(site, future_type, current::owner_id()) }
 }
 
-/// What `#[tracked]` expands to.
+/// Gives a future a task of its own, with the site of a callsite. `#[tracked]` expands to a call of
+/// this.
 #[inline]
 pub fn track_callsite<F: Future>(
     callsite: &'static Callsite,

@@ -13,9 +13,9 @@ use crate::{accounting::Shared, alloc::Entered, config::ENABLED};
 
 /// Charges what `work` allocates to the thread, outside every task.
 ///
-/// For what outlives the task that happens to need it first: a table that is made once, a pool that
-/// grows. The innermost task or scope counts: a tracked task that is polled inside is charged
-/// itself, and so is a scope inside this one. Inside, [`current_task_id`] is `None`.
+/// Use it for what outlives the task that happens to need it first: a table that is made once, a
+/// pool that grows. The innermost task or scope counts: a tracked task that is polled inside is
+/// charged itself, and so is a scope inside this one. Inside, [`current_task_id`] is `None`.
 ///
 /// ```
 /// use memscope_runtime::async_memory::{get_memory_snapshot, track, untracked};
@@ -46,9 +46,9 @@ pub fn untracked<T>(work: impl FnOnce() -> T) -> T {
 /// Charges what `work` allocates to the shared owner with this name: a row of
 /// [`MemorySnapshot::shared`].
 ///
-/// For pools and caches, which would otherwise be charged to the request that fills them. The bytes
-/// are a part of the untracked ones. A free of such a block, on any thread and in any task,
-/// discharges the shared owner. Scopes nest as those of [`untracked`] do.
+/// Use it for pools and caches, which would otherwise be charged to the request that fills them.
+/// The bytes are a part of the untracked ones. A free of such a block, on any thread and in any
+/// task, discharges the shared owner. Scopes nest as those of [`untracked`] do.
 ///
 /// There is room for as many names as for sites ([`Builder::site_rows`]); later names share
 /// `(other)`. So a name should not carry an id.
@@ -96,8 +96,8 @@ enum Owner {
 
 impl Owner {
     fn shared(name: &str) -> Self {
-        // Without memory for a row the bytes are only untracked. Those of a row are untracked as
-        // well.
+        // Without memory for a row the bytes are untracked, as those of a row are, but have no
+        // name.
         let shared = if ENABLED { Shared::named(name) } else { None };
         shared.map_or(Self::Untracked, Self::Shared)
     }

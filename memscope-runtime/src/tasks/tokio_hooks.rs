@@ -20,12 +20,12 @@ use crate::{alloc::unannotated, config::ENABLED};
 ///
 /// Tracked tasks on that runtime keep the one row that they have anyway. There is one exception: if
 /// the shutdown drops such a task at the moment when a worker takes it for its first poll, it may
-/// have a second row, which has ended and holds nothing. Of `spawn_blocking` the end and the place
-/// are known, and the row begins with the first allocation. Tokio calls no hooks for tasks of a
-/// `LocalSet`, so these are as without hooks. So are the tasks of other runtimes in the process. A
-/// task that is dropped before its first poll has no row. If more than about 65,000 tasks live at
-/// one time, some lose their row and get a new one, whose polls are counted anew: `tasks_split`
-/// says how many.
+/// have a second row, which has ended and holds nothing. For a task of `spawn_blocking` the end and
+/// the place are known, and the row begins with the first allocation. Tokio calls no hooks for
+/// tasks of a `LocalSet`, so these are as without hooks. So are the tasks of other runtimes in the
+/// process. A task that is dropped before its first poll has no row. If more than about 65,000
+/// tasks live at one time, some lose their row and get a new one, whose polls are counted anew:
+/// `tasks_split` says how many.
 ///
 /// This function exists only in builds with `--cfg tokio_unstable` (`RUSTFLAGS`, or
 /// `build.rustflags` in `.cargo/config.toml`), as the hooks of Tokio do. Tokio keeps one hook of

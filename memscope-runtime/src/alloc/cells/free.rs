@@ -8,7 +8,7 @@ use crate::{
     alloc::discharge::discharge,
 };
 
-/// Frees a marked block, which may be a task's Tokio cell. `said`: the size that the program
+/// Frees a marked block, which may be a task's Tokio cell. `said` is the size that the program
 /// passes.
 ///
 /// # Safety

@@ -36,13 +36,14 @@ pub(crate) struct CellLayout {
     pub(super) functions: usize,
     /// Where the vtable has the offset of the id, in bytes.
     pub(super) id_offset: usize,
-    /// The vtable of the waker that Tokio gives to a task's polls: its data is the cell. 0: it was
-    /// not so.
+    /// The vtable of the waker that Tokio gives to a task's polls, whose data is the cell. 0 if the
+    /// samples did not show that.
     pub(super) waker: usize,
-    /// The room of a future that is a box, with the smallest output.
+    /// The room in the cell of a boxed future with the smallest output.
     pub(super) smallest_room: usize,
-    /// Where the vtable has the offset of what is behind the future, and how many bytes of what is
-    /// between that and the id's offset are not the future's; 0: not known.
+    /// The index of the word in the vtable that has the offset behind the future. Then the bytes
+    /// between that offset and the id's offset that are not the future's. Zeroes if this is not
+    /// known.
     pub(super) behind: (usize, usize),
     /// The module that has the vtables.
     #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
@@ -75,7 +76,7 @@ pub(crate) fn state() -> TaskCells {
     }
 }
 
-/// Keeps what the samples have taught; `None`: they did not agree.
+/// Keeps the layout that the samples have taught; `None` if they did not agree.
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 pub(super) fn keep(layout: Option<&CellLayout>) {
     let kept = layout.copied().and_then(arena::keep);
@@ -101,9 +102,10 @@ pub(crate) struct CellHeader {
     pub(crate) id: u64,
     pub(crate) is_finished: bool,
     pub(crate) is_running: bool,
-    /// The task was aborted, or its runtime shut down. It may have completed all the same.
+    /// Whether the task was aborted, or its runtime shut down. The task may have completed all the
+    /// same.
     pub(crate) is_cancelled: bool,
-    /// A `JoinHandle` of the task is held.
+    /// Whether a `JoinHandle` of the task is held.
     pub(crate) has_handle: bool,
     pub(crate) kind: &'static CellType,
 }
@@ -120,7 +122,7 @@ impl CellHeader {
 ///
 /// # Safety
 ///
-/// The block is live, and has this word.
+/// The block must be live, and must have this word.
 #[inline]
 #[expect(clippy::cast_ptr_alignment, reason = "cells have an alignment of 32 and more")]
 pub(super) unsafe fn word(block: *const u8, index: usize) -> u64 {
@@ -131,12 +133,13 @@ pub(super) unsafe fn word(block: *const u8, index: usize) -> u64 {
     unsafe { place.read_volatile() as u64 }
 }
 
-/// Looks for trait objects in a living cell's future: at which words they are, one bit each. The
-/// last bit is for all further words. If an object is the future, the type may hold different ones.
+/// Finds the words of a living cell's future at which there are trait objects, one bit each. The
+/// last bit is for all further words. If the future itself is such an object, the type may hold
+/// different futures.
 ///
 /// # Safety
 ///
-/// The block is live, and of this size.
+/// The block must be live, and of this size.
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 pub(super) unsafe fn objects(block: *const u8, bytes: usize, kind: &CellType) -> Option<u64> {
     let layout = LAYOUT.get()?;
@@ -183,7 +186,7 @@ pub(crate) fn note_tracked(waker: &Waker) {
 ///
 /// # Safety
 ///
-/// The block is live and of this size, and was entered into the table.
+/// The block must be live and of this size, and must have been entered into the table.
 #[inline]
 pub(super) unsafe fn read(block: *const u8, bytes: usize) -> Option<CellHeader> {
     // SAFETY: the caller's contract.
@@ -201,7 +204,8 @@ pub(crate) unsafe fn peek(block: *const u8, bytes: usize) -> Option<CellHeader> 
     unsafe { read_as(block, bytes, |_, vtable| types::known(vtable)) }
 }
 
-/// Where the cell of a task leads to its scheduler: a runtime's part that all of its tasks share.
+/// Returns the word of a task's cell that leads to its scheduler, which all tasks of a runtime
+/// share.
 ///
 /// # Safety
 ///
@@ -251,11 +255,11 @@ pub(crate) struct HeaderWords {
 
 #[allow(dead_code, reason = "as above")]
 impl HeaderWords {
-    /// Reads them. `None` if the layout is not learned.
+    /// Reads the words. Returns `None` if the layout is not learned.
     ///
     /// # Safety
     ///
-    /// The block is live, and has [`WORDS`] words.
+    /// The block must be live, and must have [`WORDS`] words.
     pub(crate) unsafe fn of(block: *const u8) -> Option<Self> {
         let layout = LAYOUT.get()?;
         // SAFETY: the caller's contract.
@@ -276,8 +280,8 @@ impl HeaderWords {
     }
 }
 
-/// The size of the values that a vtable of trait objects is of. `None` if it reads like none, or is
-/// not in the module that has the vtables of tasks.
+/// The size of the values to which a trait object's vtable belongs. `None` if this is no such
+/// vtable, or if it is not in the module that has the vtables of tasks.
 #[cfg(feature = "symbols")]
 #[allow(dead_code, reason = "for dumps of tasks, which are made on Linux alone")]
 pub(crate) fn object_size(table: usize) -> Option<usize> {
@@ -331,16 +335,16 @@ impl CellLayout {
         }
     }
 
-    /// The fewest bytes that the cells of a type may have, and how many more at most. What has
-    /// other ones is no cell, although it begins as one: old words of a stack come into a block
-    /// where a large value was moved there.
+    /// The fewest bytes that the cells of a type may have, and how many more at most. A block of
+    /// another size is no cell, although it may begin like one: a large value that is moved into a
+    /// block may bring old words of a stack along.
     pub(super) fn sizes(&self, id_offset: usize, room: usize) -> (usize, usize) {
         let with_id = id_offset.saturating_add(size_of::<u64>());
         if room == 0 {
             return (with_id, usize::MAX - with_id);
         }
-        // Behind the future are few words, and what the alignment adds. If the future has a larger
-        // one, so has all that is in front of it.
+        // Behind the future are few words, and what the alignment adds. A larger alignment of the
+        // future also moves it farther from the start.
         let end = id_offset.saturating_add(room).saturating_add(self.behind.1);
         let most = end.saturating_add(self.align.max(id_offset).saturating_mul(2));
         let least = end.max(with_id);
@@ -357,8 +361,8 @@ impl CellLayout {
         is_offset.then_some((self.module.word(vtable)?, offset))
     }
 
-    /// Returns how many bytes the cells of a vtable have for the future or its output; 0: not
-    /// known.
+    /// Returns how many bytes the cells of a vtable have for the future or its output; 0 if that is
+    /// not known.
     #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
     pub(super) fn room_of(&self, vtable: usize, id_offset: usize) -> usize {
         let (index, rest) = self.behind;

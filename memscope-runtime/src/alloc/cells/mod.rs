@@ -3,8 +3,7 @@
 //! Tokio puts each task into one block, its *cell*, with an alignment that few other blocks have. A
 //! table has all live blocks of that alignment, without those that `Tracked::spawn` has spawned a
 //! task into. The allocator enters a block when it is made, and removes it when it is freed. The
-//! block itself has the number of its entry, as a mark in its header or slot, so that no search is
-//! needed.
+//! block has the number of its entry, as a mark in its header or slot, so that no search is needed.
 //!
 //! What is in a cell is *learned* from tasks of memscope's own (`samples`), and believed only if
 //! all that Tokio says publicly agrees. A block is read as a cell only if its header fits
@@ -90,7 +89,7 @@ thread_local! {
     static SPARE_ENTRIES: Magazine<Entry> = const { Magazine::new() };
 }
 
-/// Blocks that are not in the table, for lack of memory or room.
+/// The number of blocks that are not in the table, for lack of memory or room.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 
 /// Gives a block with this alignment back to the inner allocator.
@@ -99,7 +98,7 @@ type GiveBack = unsafe fn(*mut u8, usize);
 /// How the blocks in the table are given back.
 static GIVE_BACK: StaticRef<GiveBack> = StaticRef::none();
 
-/// Counts the blocks that could not be entered.
+/// The number of blocks that could not be entered.
 pub(crate) fn refused() -> u64 {
     REFUSED.load(Ordering::Relaxed)
 }
@@ -108,8 +107,8 @@ pub(crate) fn refused() -> u64 {
 ///
 /// # Safety
 ///
-/// `A` has just allocated the block, with this layout, and its word lies at this place. No other
-/// thread has seen it.
+/// `A` must just have allocated the block, with this layout, and its word must lie at this place.
+/// No other thread may have seen the block.
 #[inline(never)]
 pub(crate) unsafe fn enter<A: std::alloc::GlobalAlloc>(
     block: *mut u8,
@@ -125,7 +124,7 @@ pub(crate) unsafe fn enter<A: std::alloc::GlobalAlloc>(
         return;
     }
     unannotated::note_block();
-    // Where blocks could not be given back by their readers, no sample was noted either, so that
+    // An allocator whose blocks readers could not give back notes no samples either, so that
     // nothing is learned.
     if size_of::<A>() != 0 || !header::fits(layout) {
         return;
@@ -177,7 +176,7 @@ fn put(entry: &'static Entry) {
     ENTRIES.put_local(&SPARE_ENTRIES, entry);
 }
 
-/// The entry that a block has by its mark; `None` if the program has overwritten the mark.
+/// The entry that a block's mark names; `None` if the program has overwritten the mark.
 fn entry(mark: u32, block: *const u8) -> Option<&'static Entry> {
     let entry = ENTRIES.get(mark.checked_sub(1)?)?;
     let low = LEAST_ALIGN as u64 - 1;
@@ -229,7 +228,7 @@ pub(crate) struct LivingCell<'h> {
     held: &'h Held,
     bytes: usize,
     pub(crate) header: CellHeader,
-    /// The owner of its block: what spawned the task.
+    /// The owner of its block: the task or thread that spawned the task.
     pub(crate) owner: Owner,
 }
 
@@ -239,7 +238,7 @@ impl LivingCell<'_> {
         self.held.entry.held.was_left()
     }
 
-    /// Looks, where the cell has its future, for the record of a tracked task.
+    /// Whether the words of the cell's future lead to the record of a tracked task.
     pub(crate) fn has_record(&self) -> bool {
         // SAFETY: this thread holds the block, which is of this size.
         let mut words =
@@ -260,18 +259,18 @@ impl Drop for Held {
         if self.entry.held.let_go()
             && let Some(give_back) = GIVE_BACK.get()
         {
-            // SAFETY: the block was freed and left to this thread. The allocator that this function
-            // is of made it with this alignment.
+            // SAFETY: the block was freed and left to this thread. The allocator to which this
+            // function belongs made the block with this alignment.
             unsafe { give_back(self.block, self.align) };
             ENTRIES.put(self.entry);
         }
     }
 }
 
-/// How many cells are on their way from memory while one is read.
+/// How many cells ahead are fetched while one is read.
 const AHEAD: usize = 8;
 
-/// Has the processor fetch what is read of a cell.
+/// Makes the processor fetch the words of a cell that are read.
 // PERF: cells lie anywhere. With cold caches an update of the page of 10,000 tasks takes 0.88 of
 // the time that it takes without (median of 24 pairs; quartiles 0.79 and 1.02).
 fn fetch(entry: &Entry) {
@@ -329,7 +328,8 @@ pub(crate) fn retire() {
     ENTRIES.empty(&SPARE_ENTRIES);
 }
 
-/// In a forked child, on its only thread: no other thread holds a block.
+/// Ends the holds of threads that a fork has left behind. Must be called in the child, on its only
+/// thread.
 pub(crate) fn forked() {
     for entry in ENTRIES.iter().filter(|entry| entry.held.block() != 0) {
         if entry.held.forked() {

@@ -11,7 +11,7 @@ use crate::primitives::loaded::{LoadedFile, each_loaded};
 /// The most address ranges of each kind that are kept.
 const MOST: usize = 6;
 
-/// The largest alignment that the vtable of a trait object is believed.
+/// The largest credible alignment in the vtable of a trait object.
 const MOST_ALIGN: usize = 1 << 12;
 
 /// The most bytes that are searched for tables.
@@ -22,7 +22,7 @@ const MOST_SEARCHED: usize = 16 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Module {
     code: [(usize, usize); MOST],
-    /// What is never written while the program runs.
+    /// The ranges that are never written while the program runs.
     data: [(usize, usize); MOST],
 }
 
@@ -106,8 +106,8 @@ impl Module {
             && self.is_code(method)
     }
 
-    /// Calls `each` with the place of each table in the read-only data around an address that
-    /// begins with exactly so many functions.
+    /// Calls `each` with the place of each table that begins with exactly `functions` functions, in
+    /// the read-only data around an address.
     #[cfg(feature = "symbols")]
     pub(super) fn each_table(&self, beside: usize, functions: usize, mut each: impl FnMut(usize)) {
         let around = self.data.iter().filter(|range| (range.0..range.1).contains(&beside));
@@ -125,7 +125,8 @@ impl Module {
         }
     }
 
-    /// Returns a word of a table in the read-only data that begins with exactly so many functions.
+    /// Returns a word of a table in the read-only data that begins with exactly `functions`
+    /// functions.
     pub(super) fn table(&self, table: usize, functions: usize, index: usize) -> Option<usize> {
         if self.functions(table) != functions {
             return None;
@@ -134,8 +135,8 @@ impl Module {
     }
 }
 
-/// Reads a word wherever it is. A table may be the last of its object, and the search looks at the
-/// words behind it: so the compiler must not see the read, nor a sanitizer that it instruments for.
+/// Reads a word wherever it is. The search also reads the words behind a table, which may be the
+/// last one of its object. So neither the compiler nor a sanitizer may see the read.
 ///
 /// # Safety
 ///

@@ -39,7 +39,7 @@ struct Block {
 }
 
 thread_local! {
-    /// On the thread of the samples: how many blocks came, and the last one.
+    /// The number of blocks that were noted on the thread of the samples, and the last one.
     static BLOCKS: Cell<(u32, Option<Block>)> = const { Cell::new((0, None)) };
 }
 
@@ -107,7 +107,7 @@ struct Task {
 }
 
 impl Task {
-    /// Spawns a task. Returns `None` unless exactly one block came that can be its cell.
+    /// Spawns a task. Returns `None` unless exactly one block was allocated that can be its cell.
     fn spawn<T: Copy + Send + Unpin + 'static>(
         runtime: &Runtime,
         held: T,
@@ -195,7 +195,7 @@ fn look() -> Option<CellLayout> {
     };
     let tasks = [&waits, &larger, &aligned, &aborted, &ready, &runs];
     let layout = vtables(&tasks).filter(|_| !detached.handle.is_finished())?;
-    // The handle goes, and the cell stays.
+    // Without its handle the cell stays.
     let cell = detached.cell;
     drop(detached.handle);
     // SAFETY: the runtime has the task, and `spawn` has checked the size.
@@ -203,7 +203,7 @@ fn look() -> Option<CellLayout> {
     let without = Sample { words, has_handle: false, is_running: false, ..in_poll };
     let all: Vec<Sample> = samples.into_iter().chain([in_poll, without]).collect();
     let (state, bits) = infer::state(&all)?;
-    // What was learned must tell of other moments, too.
+    // What was learned must also be right at other moments.
     let is_finished =
         |task: &Task| task.words().get(state).is_some_and(|it| it & bits.finished != 0);
     let was_right = !is_finished(&runs) && is_finished(&ready);
@@ -220,7 +220,8 @@ fn look() -> Option<CellLayout> {
     (is_right && state != layout.vtable).then_some(layout)
 }
 
-/// Finds the vtables of samples, and in these the offsets of their ids. All else is not known yet.
+/// Finds the vtables of samples, and in these the offsets of their ids. The other fields are not
+/// known yet.
 fn vtables(tasks: &[&Task]) -> Option<CellLayout> {
     let first = tasks.first()?;
     let align = first.cell.layout.align();

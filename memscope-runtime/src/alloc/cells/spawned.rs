@@ -1,4 +1,5 @@
-//! Where the cells of tasks are that `Tracked::spawn` has spawned: these are not in the table.
+//! Where the cells are of tasks that `Tracked::spawn` has spawned. These cells are not in the
+//! table.
 
 use crate::{
     accounting::Account,
@@ -30,14 +31,14 @@ pub(crate) fn note_spawned(account: &Account, cell: *const u8) -> bool {
     place.is_some()
 }
 
-/// [`note_spawned`] where it returns false.
+/// [`note_spawned`] where that returns `false`.
 pub(crate) fn note_first_spawned(account: &Account, cell: *const u8) {
     if let Some(place) = CELLS.get_or_make(account.index()) {
         place.0.store(cell.addr(), Ordering::Relaxed);
     }
 }
 
-/// The address of the cell of this account's task; 0: not known.
+/// The address of the cell of this account's task; 0 if it is not known.
 pub(crate) fn spawned_cell(account: &Account) -> usize {
     CELLS.get(account.index()).map_or(0, |place| place.0.load(Ordering::Relaxed))
 }

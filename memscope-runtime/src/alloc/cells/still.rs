@@ -8,7 +8,7 @@ use crate::accounting::{Owner, Place};
 pub(crate) struct StillBlock {
     pub(crate) address: usize,
     pub(crate) bytes: usize,
-    /// What has allocated it.
+    /// The task or thread that has allocated it.
     pub(crate) owner: Owner,
     pub(crate) words: HeaderWords,
 }
@@ -17,7 +17,7 @@ pub(crate) struct StillBlock {
 ///
 /// # Safety
 ///
-/// The calling thread is alone in a copy of the process.
+/// The calling thread must be alone in a copy of the process.
 pub(crate) unsafe fn for_each_still(mut each: impl FnMut(StillBlock)) {
     for entry in ENTRIES.iter().filter(|entry| entry.held.block() != 0) {
         if entry.held.was_left() {

@@ -22,7 +22,7 @@ pub(crate) struct CellType {
     poll: usize,
     /// Where a cell has the task's id, in bytes.
     pub(super) id_offset: usize,
-    /// How many bytes a cell has for the future or its output; 0: not known.
+    /// How many bytes a cell has for the future or its output; 0 if that is not known.
     pub(super) room: usize,
     /// The fewest bytes of a cell.
     pub(super) least_bytes: usize,
@@ -32,7 +32,7 @@ pub(crate) struct CellType {
     /// Which words of the future had a trait object in each living cell that was looked at, one bit
     /// each; the last bit is for all further ones. Without a look all bits are set.
     objects: AtomicU64,
-    /// The name that stacks of its tasks have, and how many of them.
+    /// The site of the name that stacks of its tasks have; `agreed` counts them.
     proposed: StaticRef<Site>,
     agreed: AtomicU8,
     /// How often a stack was asked for.
@@ -46,7 +46,7 @@ pub(crate) struct CellType {
     /// Tasks that have ended without ever having a record, and of these the cancelled ones.
     ended: AtomicU64,
     cancelled: AtomicU64,
-    /// Whether a tracked future was polled in one of its tasks: then that future is the task.
+    /// 1 if a tracked future was polled in one of its tasks: then that future is the task.
     has_tracked: AtomicU8,
     /// How many living cells were searched for a tracked future.
     searched: AtomicU8,
@@ -59,12 +59,12 @@ pub(crate) struct CellType {
 pub(crate) enum Naming {
     /// The symbol of its poll function is to be looked up.
     Symbol,
-    /// That symbol does not name the future: the stack of one of its tasks is to.
+    /// That symbol does not name the future. The stack of one of its tasks is to name it.
     Stack,
     /// The type may hold different futures, in a box: each task is named by its own stack.
     Varies,
     Named,
-    /// Neither names it.
+    /// Neither a symbol nor a stack names it.
     Unknown,
 }
 
@@ -84,11 +84,11 @@ const MOST_ASKED: u8 = 32;
 static TYPES: InternTable<CellType> = InternTable::new();
 const MOST_TYPES: u64 = 4_096;
 
-/// Types that were found of late, each where its vtable leads to.
+/// Types that were found last, each at an index that follows from its vtable.
 static RECENT: [StaticRef<CellType>; 64] = [const { StaticRef::none() }; 64];
 
 /// Returns the type with this vtable; `None` if this is no vtable of a task.
-// PERF: one comparison, as a program has few types of tasks that come and go.
+// PERF: mostly one comparison, as few types of tasks come and go in a program.
 #[inline]
 pub(super) fn of(layout: &CellLayout, vtable: usize) -> Option<&'static CellType> {
     let recent = &RECENT[(vtable >> 5) % RECENT.len()];
@@ -108,7 +108,7 @@ fn find_or_make(layout: &CellLayout, vtable: usize) -> Option<&'static CellType>
         return None;
     }
     let is_same = |kind: &CellType| kind.vtable == vtable;
-    // Validates where the type is not known yet.
+    // Validates the vtable of a type that is not known yet.
     let has_room = || TYPES.made() < MOST_TYPES && layout.id_offset_of(vtable).is_some();
     let make = |index| {
         let (poll, id_offset) = layout.id_offset_of(vtable)?;
@@ -177,7 +177,7 @@ impl CellType {
         self.id_offset
     }
 
-    /// Whether a cell of this type may have so many bytes.
+    /// Whether a cell of this type may have this many bytes.
     #[allow(dead_code, reason = "as above")]
     pub(crate) fn may_have(&self, bytes: usize) -> bool {
         bytes.wrapping_sub(self.least_bytes) <= self.spare_bytes
@@ -247,7 +247,7 @@ impl CellType {
         (self.ended.load(Ordering::Relaxed).max(cancelled), cancelled)
     }
 
-    /// Notes that a tracked future is in its tasks.
+    /// Notes that its tasks contain a tracked future.
     pub(crate) fn note_tracked(&self) {
         if !self.has_tracked() {
             self.has_tracked.store(1, Ordering::Relaxed);
@@ -259,8 +259,8 @@ impl CellType {
         self.has_tracked.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether another living cell of the type is to be searched for a tracked future: none of its
-    /// tasks may have been polled yet.
+    /// Whether another living cell of the type is to be searched for a tracked future. That is so
+    /// while its tasks may not have been polled yet.
     pub(crate) fn is_to_be_searched(&self) -> bool {
         let searched = self.searched.load(Ordering::Relaxed);
         self.searched.store(searched.saturating_add(1), Ordering::Relaxed);
@@ -280,8 +280,8 @@ impl CellType {
         }
     }
 
-    /// The site that carries its name, or one that stands in until there is a name. `unnamed`: in
-    /// whose row its tasks are until then.
+    /// The site that carries its name, or one that stands in until there is a name. Until then its
+    /// tasks are in the row of `unnamed`.
     pub(crate) fn site_or_stand_in(&self, unnamed: &'static Site) -> &'static Site {
         if let Some(stand_in) = self.stand_in.get() {
             return self.site().unwrap_or(stand_in);
@@ -298,14 +298,15 @@ impl CellType {
         self.site().unwrap_or(stand_in)
     }
 
-    /// The symbol does not name the future. `varies`: it says that there are different ones.
+    /// Notes that the symbol does not name the future. `varies` says whether the symbol tells of
+    /// different futures.
     #[cfg(feature = "symbols")]
     pub(crate) fn has_no_symbol(&self, varies: bool) {
         let next = if varies { Naming::Varies } else { Naming::Stack };
         self.naming.store(next as u8, Ordering::Relaxed);
     }
 
-    /// Whether it matters for the type's name at which words its cells have trait objects, and
+    /// Whether the type's name depends on the words at which its cells have trait objects, and
     /// further cells may tell more.
     pub(super) fn is_to_be_looked_at(&self) -> bool {
         matches!(self.naming(), Naming::Symbol | Naming::Stack)
@@ -314,8 +315,8 @@ impl CellType {
 
     /// Notes at which words of its future a living cell has a trait object, one bit each.
     ///
-    /// A box that is the future is at the same place in each cell. What stands there by chance, in
-    /// bytes that the future does not use, is not.
+    /// If the future is a box, the object is at the same place in each cell. Words that look like
+    /// an object by chance, in bytes that the future does not use, are not.
     pub(super) fn note_objects(&self, objects: u64) {
         self.objects.fetch_and(objects & !(1 << 62), Ordering::Relaxed);
     }
@@ -326,8 +327,8 @@ impl CellType {
         !matches!(self.objects.load(Ordering::Relaxed), 0 | NOT_LOOKED_AT)
     }
 
-    /// A stack of one of its tasks has this name. Names the type by it if enough stacks have the
-    /// same, and it may be no box. Called by one thread at a time.
+    /// Notes the name that the stack of one of its tasks has. Names the type by it if enough stacks
+    /// have the same name, and the future is no box. Must be called by one thread at a time.
     #[cfg(feature = "symbols")]
     pub(crate) fn propose(&self, site: &'static Site) {
         if self.naming() != Naming::Stack || self.may_be_box() {
@@ -345,8 +346,8 @@ impl CellType {
         }
     }
 
-    /// Returns whether the stack of one of its tasks is to be taken. Gives the type up after a
-    /// number of calls.
+    /// Returns whether the stack of one of its tasks is to be taken. Gives the type up after
+    /// [`MOST_ASKED`] calls.
     #[cfg(feature = "symbols")]
     pub(crate) fn asks_for_stack(&self) -> bool {
         if !matches!(self.naming(), Naming::Stack | Naming::Varies) {

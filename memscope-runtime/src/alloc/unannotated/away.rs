@@ -17,7 +17,7 @@ const WAYS: u32 = 16;
 /// The slot of one task.
 #[derive(Debug)]
 struct AwaySlot {
-    /// The task's Tokio id; 0: free.
+    /// The task's Tokio id; 0 if the slot is free.
     id: AtomicU64,
     /// The index of the site that counts it.
     site: AtomicU32,
@@ -28,7 +28,7 @@ unsafe impl Zeroed for AwaySlot {}
 
 static TASKS: Arena<AwaySlot> = Arena::new();
 
-/// Not an id: a thread is filling or emptying the slot.
+/// Stands for an id while a thread fills or empties the slot.
 const BUSY: u64 = u64::MAX;
 
 /// How many tasks are noted.
@@ -39,7 +39,7 @@ fn slots(id: u64) -> impl Iterator<Item = u32> {
     (0..WAYS).map(move |way| first + way * SETS)
 }
 
-/// Notes the task, which this site counts. Returns false if its set is full.
+/// Notes the task, which this site counts. Returns `false` if its set is full.
 pub(super) fn leave(id: u64, site: &Site) -> bool {
     for slot in slots(id) {
         let Some(slot) = TASKS.get_or_make(slot) else { return false };
@@ -74,8 +74,8 @@ fn has(id: u64) -> bool {
 /// Forgets the task, and returns the site that counts it, if it was noted.
 #[inline]
 pub(super) fn come_back(id: u64) -> Option<&'static Site> {
-    // PERF: few programs have so many tasks. A task is noted by the thread that takes its record
-    // away, which the looking thread sees through the slot, or finds the task's slot.
+    // PERF: few programs have that many tasks. The thread that takes a task's record away has noted
+    // the task before. So a thread that no longer finds the task's slot sees the note.
     if NOTED.load(Ordering::Relaxed) == 0 { None } else { find_back(id) }
 }
 

@@ -1,16 +1,16 @@
 //! The owner that a thread charged last outside of tracked tasks, and the id that Tokio reports as
 //! long as that owner is current.
 //!
-//! Tokio keeps the id of the current task in a word of a thread-local. To ask Tokio takes a call
+//! Tokio keeps the id of the current task in a word of a thread-local. Asking Tokio takes a call
 //! for each allocation and each free. So memscope learns where that word lies, as it learns where
-//! the byte beside the thread-local lies (`context`). The thread of memscope's own runs sample
-//! tasks there, and searches its thread-local memory. The place is believed if exactly one word is
-//! equal to what Tokio reports in each sample's poll, in the drop of its future, and outside of
-//! tasks. The word is equally far from a thread-local of memscope's on every thread.
+//! the byte beside the thread-local lies (`context`). A thread of memscope's own runs sample tasks,
+//! and searches its thread-local memory. The place is believed if exactly one word is equal to what
+//! Tokio reports in each sample's poll, in the drop of its future, and outside of tasks. The word
+//! is equally far from a thread-local of memscope's on every thread.
 //!
 //! Once the thread-locals of a thread are destroyed, Tokio reports no task. The word then keeps its
-//! value. It is not zero only in a process that exits within a poll, and what follows is still
-//! charged to that task.
+//! value. That value is not zero only in a process that exits within a poll. What follows is then
+//! still charged to that task.
 
 use std::{cell::Cell, ptr};
 
@@ -20,15 +20,15 @@ use crate::{
     primitives::sync::{AtomicUsize, Ordering},
 };
 
-/// How far Tokio's word is from the thread's [`Charged`], as long as the fast path may read it;
-/// else 0, which is the distance of a word that is equal to no id.
+/// How far Tokio's word is from the thread's [`Charged`], as long as the fast path may read that
+/// word. Otherwise 0, which is the distance of a word that is equal to no id.
 static WATCHED: AtomicUsize = AtomicUsize::new(0);
-/// How far Tokio's word is from the thread's [`Charged`]; 0: not known.
+/// How far Tokio's word is from the thread's [`Charged`]; 0 if that is not known.
 static DISTANCE: AtomicUsize = AtomicUsize::new(0);
 
 /// Equal to no id, and not to [`NONE`].
 const UNKNOWN: u64 = u64::MAX - 1;
-/// Equal to no id: there is no owner.
+/// Stands for an id where there is no owner. It is equal to no id.
 const NONE: u64 = u64::MAX;
 
 /// The owner that a thread charged last.
@@ -88,8 +88,8 @@ pub(crate) fn watch(is_on: bool) {
     WATCHED.store(distance, Ordering::Relaxed);
 }
 
-/// Returns the word with the id of the task that Tokio polls or drops here, 0 for none. `None`:
-/// where the word lies is not known.
+/// Returns the word with the id of the task that Tokio polls or drops here, 0 for none. Returns
+/// `None` if it is not known where the word lies.
 #[inline]
 pub(super) fn word() -> Option<u64> {
     let distance = DISTANCE.load(Ordering::Relaxed);
@@ -135,7 +135,7 @@ mod learned {
         primitives::sync::Ordering,
     };
 
-    /// How many tasks are asked.
+    /// The number of sample tasks.
     const SAMPLES: usize = 5;
 
     /// Learns where Tokio's word lies, in this thread's thread-local memory of the module. Must be
@@ -161,7 +161,7 @@ mod learned {
         }
     }
 
-    /// Looks at the word in its poll, and when it is dropped.
+    /// A future that compares the words in its poll, and when it is dropped.
     struct Looks(Arc<Candidates>);
 
     impl Future for Looks {

@@ -1,9 +1,9 @@
 //! Tells whether Tokio has run on this thread, without asking Tokio.
 //!
 //! Tokio knows the current task by a thread-local of its own. The first use of a thread-local
-//! registers its destructor on that thread, and destructors run in reverse order. If memscope used
-//! Tokio's first, that one would be gone when a destructor of the program needs it, which aborts
-//! the process. So a thread asks Tokio only once Tokio has run there.
+//! registers its destructor on that thread, and destructors run in reverse order. If memscope were
+//! the first to use Tokio's, it would be gone when a destructor of the program needs it, which
+//! aborts the process. So a thread asks Tokio only once Tokio has run there.
 //!
 //! The standard library keeps a byte beside each thread-local with a destructor: 0 until its first
 //! use, 1 while it is alive, 2 afterwards. Memscope probes where Tokio's byte is, instead of
@@ -38,7 +38,7 @@ pub(crate) enum Sight {
     Hidden,
 }
 
-/// The distance of Tokio's byte from `learned::ANCHOR`; 0: not known.
+/// The distance of Tokio's byte from `learned::ANCHOR`; 0 if it is not known.
 static DISTANCE: AtomicUsize = AtomicUsize::new(0);
 static STATE: AtomicU8 = AtomicU8::new(if learned::CAN { NOT_TRIED } else { HIDDEN });
 
@@ -56,17 +56,17 @@ const HIDDEN: u8 = 5;
 /// 1 if the program has asked for reports.
 static EXPECTS_REPORT: AtomicU8 = AtomicU8::new(0);
 
-/// 1 if a thread has allocated: another one is not alone then.
+/// 1 once a thread has allocated. Any later thread has another one beside it.
 static HAS_THREADS: AtomicU8 = AtomicU8::new(0);
 
-/// The program has asked for reports: its first task may start a second thread. Must not be called
-/// in the allocator.
+/// Notes that the program has asked for reports, so that its first task may start a second thread.
+/// Must not be called in the allocator.
 pub(crate) fn expect_report() {
     EXPECTS_REPORT.store(1, Ordering::Relaxed);
     learn_for_report();
 }
 
-/// Called for each block that may be a task's cell. The byte is probed before that task is polled.
+/// Probes the byte when a block is allocated that may be a task's cell, before that task is polled.
 #[inline]
 pub(crate) fn note_block() {
     if matches!(STATE.load(Ordering::Relaxed), NOT_TRIED | TRYING) {
@@ -74,8 +74,8 @@ pub(crate) fn note_block() {
     }
 }
 
-/// Called at a thread's first allocation: a second thread can poll what the first has spawned, and
-/// memscope's own threads may be there beside it.
+/// Must be called at a thread's first allocation. A second thread can poll what the first one has
+/// spawned, and memscope's own threads may run beside it.
 pub(crate) fn note_thread() {
     if HAS_THREADS.swap(1, Ordering::Relaxed) != 0 {
         pending_starts::occasion_in_allocator();
@@ -85,8 +85,8 @@ pub(crate) fn note_thread() {
     }
 }
 
-/// Probes the byte, and learns the layout of cells, if a task has been spawned and the process had
-/// one thread. Called by a report, which may have a second thread.
+/// Probes the byte, and learns the layout of cells, if a task was spawned while the process had one
+/// thread. A report calls this, because it may start a second thread.
 pub(crate) fn learn_for_report() {
     if STATE.load(Ordering::Relaxed) == ALONE {
         learned::learn(true);
@@ -233,7 +233,7 @@ mod learned {
         unsafe { libc::pthread_detach(thread) };
     }
 
-    /// Lets other threads run. Not with the standard library, which panics if a sleep fails.
+    /// Lets other threads run. Does not use the standard library, which panics if a sleep fails.
     fn pause(look: u32) {
         if look < LOOKS_AWAKE {
             // SAFETY: takes no argument.
@@ -244,7 +244,7 @@ mod learned {
         }
     }
 
-    /// Returns whether the process has only this thread; false if that is not known.
+    /// Returns whether the process has only this thread; `false` if that is not known.
     fn is_alone() -> bool {
         const DONE: c_int = 0;
         let mut folder = MaybeUninit::<libc::stat>::zeroed();
@@ -332,7 +332,7 @@ mod learned {
             let size = file.headers.iter().find(|it| it.p_type == libc::PT_TLS);
             let size = size.map_or(0, |it| number(it.p_memsz));
             let here = start..start.saturating_add(size);
-            // 0: this thread has no thread-locals of the module.
+            // A start of 0 means that this thread has no thread-locals of the module.
             if start != 0 && here.contains(&anchor) {
                 found = Some(here);
             }

@@ -23,7 +23,7 @@ pub(crate) fn are_exact() -> bool {
     cells::learned() && cells::refused() == 0
 }
 
-/// In [`Place::freed`]: the task was cancelled. No id has this bit.
+/// Flag in [`Place::freed`]: the task was cancelled. No id has this bit.
 const CANCELLED: u64 = 1 << 62;
 
 /// Whether the task with this id lost its record, so that what it holds is not known. Takes no
@@ -33,7 +33,7 @@ pub(crate) fn has_lost_record(id: u64) -> bool {
     away::is_away(id)
 }
 
-/// The task that spawned another one: the owner of its cell. 0: no task.
+/// The id of the task that spawned another one, which is the owner of its cell; 0 if no task did.
 pub(crate) fn parent(owner: Owner) -> u64 {
     let owner = owner.sample().map_or(owner, Sample::covered);
     match owner.read() {
@@ -57,7 +57,8 @@ pub(crate) struct CellEnd {
 }
 
 impl CellEnd {
-    /// Must be called while readers still find the cell; `None` if it has no credible id.
+    /// Begins the end of the task. Must be called while readers still find the cell. Returns `None`
+    /// if the cell has no credible id.
     #[inline]
     pub(crate) fn of(cell: CellHeader) -> Option<Self> {
         let place = find(usable(cell.id)?);
@@ -68,7 +69,8 @@ impl CellEnd {
         })
     }
 
-    /// Ends the task. `owner`: of the cell's block, which is still charged with it.
+    /// Ends the task. `owner` is the owner of the cell's block, which is still charged with the
+    /// block.
     #[inline]
     pub(crate) fn finish(self, owner: Owner) {
         let CellHeader { id, kind, is_cancelled, .. } = self.cell;
@@ -80,7 +82,8 @@ impl CellEnd {
     }
 }
 
-/// Must be called when a task gets a record: one that had a record before is not counted again.
+/// Must be called when a task gets a record. Keeps a task that had a record before from being
+/// counted again.
 pub(super) fn note_return(id: u64) {
     if let Some(site) = away::come_back(id) {
         site.note_return();
@@ -128,8 +131,8 @@ impl Place {
     }
 
     /// Takes the record from the task and ends it. Returns `false` if another thread is changing
-    /// the slot, or the slot is not the task's any more. `kind`: the type of the task, if it is at
-    /// hand.
+    /// the slot, or the slot is not the task's any more. `kind` is the type of the task, if it is
+    /// known here.
     fn try_end(
         &self,
         id: u64,
@@ -163,8 +166,8 @@ impl Place {
         }
     }
 
-    /// Must be called by a thread that has unlocked the slot: ends the task whose cell was freed
-    /// meanwhile.
+    /// Ends the task whose cell was freed while this thread had locked the slot. Must be called
+    /// after the slot was unlocked.
     #[inline]
     pub(super) fn settle(&self) {
         // Pairs with the fence in `end`.
@@ -218,7 +221,7 @@ pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool
     (is_free, noted && goes_on)
 }
 
-/// The record of the task with this id of Tokio's, if it has one. Takes no memory.
+/// The record of the task with this Tokio id, if it has one. Takes no memory.
 #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
 pub(crate) fn record_of(id: u64) -> Option<&'static crate::accounting::Record> {
     find(usable(id)?)?.record.get()

@@ -98,7 +98,7 @@ struct Last {
 impl Last {
     const NONE: Self = Self { id: 0, record: None };
 
-    /// Notes this task.
+    /// Makes this the task that the thread charged last.
     #[inline]
     fn set(self) {
         LAST.set(self);
@@ -126,7 +126,7 @@ impl SwitchedTask {
         usable(self.0).is_none()
     }
 
-    /// Returns the task's record, if there is a task; it may be made here.
+    /// Returns the task's record, if there is a task. Makes the record if the task has none.
     pub(crate) fn find(self) -> Option<&'static Record> {
         let id = usable(self.0)?;
         let last = LAST.get();
@@ -153,8 +153,8 @@ pub(crate) fn cached_task() -> Result<&'static Record, SwitchedTask> {
     }
 }
 
-/// Returns the record of the current task for a free, which makes none. `Err`: the current task has
-/// no record.
+/// Returns the record of the current task, for a free: it makes no record. Returns `Err` if the
+/// current task has no record.
 pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
     tokio_id().map_or(Ok(None), known_as)
 }
@@ -217,8 +217,8 @@ pub(crate) fn retire() {
     }
 }
 
-/// In a forked child, on its only thread: the parent's other threads charge no task and hold no
-/// slot.
+/// Releases the hazards and slots of threads that a fork has left behind. Must be called in the
+/// child, on its only thread.
 pub(crate) fn forked() {
     HAZARDS.take_back(HAZARD.get(), |own_hazard| own_hazard.hazard.clear());
     // A task with a record but without a slot keeps its bytes, and gets another record if it comes
@@ -280,8 +280,8 @@ fn claim(id: u64) -> Option<&'static Place> {
     take_over(oldest, id).or_else(|| set(id).find_map(|place| take_over(TABLE.get(place)?, id)))
 }
 
-/// Takes a slot from its task, whatever that holds, unless a thread charges it; or takes an empty
-/// one.
+/// Takes a slot from its task, whatever the task holds, unless a thread charges it. Also takes an
+/// empty slot.
 fn take_over(place: &'static Place, id: u64) -> Option<&'static Place> {
     let there = place.guard.id()?;
     if there == 0 {
@@ -346,8 +346,8 @@ impl Place {
     }
 }
 
-/// Has an unannotated task traced if stacks are taken, or once it is large. Its record must be the
-/// one that this thread charged last. Does nothing for a thread.
+/// Takes the stack trace of an unannotated task if stacks are taken, or once the task is large. Its
+/// record must be the one that this thread charged last. Does nothing for a thread.
 #[cfg(feature = "symbols")]
 #[inline]
 pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {

@@ -2,18 +2,18 @@
 //! where it was spawned.
 //!
 //! A task gets a slot in the table at its first poll, and a record in it at its first allocation. A
-//! task that has not allocated gets its record when its first poll is over, with one exception: not
-//! if a tracked future was polled or dropped in that poll. Then the task may be nothing but that
-//! future, which has a record of its own. So a tracked task has no second row, whatever spawned it.
+//! task that has not allocated gets its record when its first poll is over. It gets none if a
+//! tracked future was polled or dropped in that poll. Then the task may be nothing but that future,
+//! which has a record of its own. So a tracked task has no second row, whatever spawned it.
 //!
 //! The hooks of one task run on several threads. The end of a poll may be reported after the next
 //! poll has begun on another thread, or after the task's end. So each poll has a number, and the
 //! end is final.
 //!
 //! After a task's end its id lives on: the thread that drops a `JoinHandle` drops the output under
-//! it, perhaps at this very moment. So the record is evicted as by `evict`. While another thread
-//! may charge it, it stays, as that of an ended task. A slot also stores the last id that
-//! ended in it, so that no thread makes a new record for that task.
+//! it, perhaps at this very moment. So the record is evicted by `evict`. While another thread may
+//! charge it, it stays as the record of an ended task. A slot also stores the last id that ended in
+//! it, so that no thread makes a new record for that task.
 
 use std::{cell::Cell, panic::Location, ptr};
 
@@ -34,10 +34,10 @@ use crate::{
     },
 };
 
-/// What the hooks have reported of the task in a slot. Zeroed: no report.
+/// What the hooks have reported of the task in a slot. All zeroes if they have reported nothing.
 #[derive(Debug)]
 pub(super) struct Reported {
-    /// How often the task was polled; 0: the hooks do not report its polls.
+    /// How often the task was polled; 0 if the hooks do not report its polls.
     polls: AtomicU64,
     spawned_at: StaticRef<Location<'static>>,
     /// The last task that ended in this slot.

@@ -19,11 +19,11 @@ const MOST_WAITING: u32 = 64;
 /// Return addresses, innermost first.
 #[derive(Debug)]
 struct Trace {
-    /// The id of the record; 0: no trace, or one that is being written.
+    /// The id of the record; 0 if there is no trace, or it is being written.
     id: AtomicU64,
     tokio_id: AtomicU64,
     frames: [AtomicUsize; FRAMES],
-    /// The functions that the calls name; 0: none.
+    /// The functions that the calls name; 0 if a call names none.
     callees: [AtomicUsize; FRAMES],
     /// The type of the task, once its cell was read.
     kind: StaticRef<CellType>,
@@ -110,11 +110,11 @@ pub(crate) fn each_waiting(visit: impl FnMut(Call)) {
 /// What the functions of a stack say of its task.
 #[derive(Debug)]
 pub(crate) enum Named {
-    /// `is_of_type`: all tasks of its type run that.
+    /// They name it. `is_of_type` says whether all tasks of its type run that function.
     By { name: String, is_of_type: bool },
     /// They do not name it.
     Never,
-    /// They were not looked up yet.
+    /// The names of the functions were not looked up yet.
     NotYet,
 }
 

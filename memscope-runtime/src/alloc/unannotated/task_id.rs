@@ -20,14 +20,14 @@ pub(super) fn tokio_id() -> Option<u64> {
     usable(current_digits())
 }
 
-/// Returns the number in the id of Tokio's current task, 0 for none: read where Tokio keeps it, if
-/// that is known.
+/// Returns the number in the id of Tokio's current task, 0 for none. Reads it where Tokio keeps it,
+/// if that place is known.
 #[inline]
 pub(super) fn current_digits() -> u64 {
     charged::word().unwrap_or_else(tokio_digits)
 }
 
-/// Asks Tokio for the number in the id of its current task; 0: no task.
+/// Asks Tokio for the number in the id of its current task; 0 if there is no task.
 pub(super) fn tokio_digits() -> u64 {
     digits(tokio::task::try_id())
 }
@@ -42,7 +42,7 @@ pub(super) fn usable(number: u64) -> Option<u64> {
     (number != 0 && number & BUSY == 0).then_some(number)
 }
 
-/// Returns the number in Tokio's id; 0: no id.
+/// Returns the number in Tokio's id; 0 if there is no id.
 #[inline]
 pub(super) fn digits(id: Option<tokio::task::Id>) -> u64 {
     /// Receives the one number that an id hashes.

@@ -1,9 +1,9 @@
 //! The names of unannotated tasks, looked up once for each type of task.
 //!
-//! The symbol of a type's poll function names the future, where the mangling keeps type parameters
-//! (v0). Otherwise the stacks of its tasks do, taken in polls: the outermost function that Tokio
-//! calls. They name the type if no call on the way goes through a pointer, as that of a trait
-//! object does, and several of them agree. Otherwise a stack names its own task alone. A task gets
+//! Where the mangling keeps type parameters (v0), the symbol of a type's poll function names the
+//! future. Otherwise stacks name it that are taken in polls of its tasks: by the outermost function
+//! that Tokio calls. They name the type if several of them agree, and if no call on the way goes
+//! through a pointer, as for a trait object. Otherwise a stack names only its own task. A task gets
 //! the name of its type when its cell is read: at a report, or when the cell is freed.
 
 #[cfg(feature = "symbols")]
@@ -19,12 +19,12 @@ use crate::{
     config,
 };
 
-/// How many more stacks are taken, at the next peaks of tasks that were not traced.
+/// How many more stacks are taken, each at the next peak of a task that was not traced.
 #[cfg(feature = "symbols")]
 static STACKS: AtomicU32 = AtomicU32::new(FIRST_STACKS);
 #[cfg(feature = "symbols")]
 const FIRST_STACKS: u32 = 32;
-/// How many are taken for a type that asks.
+/// How many stacks are taken for a type that asks.
 #[cfg(feature = "symbols")]
 const MORE_STACKS: u32 = 4;
 
@@ -35,7 +35,7 @@ pub(super) fn takes_stacks() -> bool {
     STACKS.load(Ordering::Relaxed) != 0 && config::names()
 }
 
-/// A stack is taken.
+/// Notes that a stack is taken.
 #[cfg(feature = "symbols")]
 pub(super) fn note_stack() {
     let left = STACKS.load(Ordering::Relaxed);
@@ -48,8 +48,8 @@ pub(crate) fn name_type(kind: &CellType, name: &str) {
     kind.name(Site::of(key(name, "", 0)));
 }
 
-/// Names a type by the stacks of its tasks, once several of them agree. `is_of_type`: all tasks of
-/// the type run what this stack names.
+/// Names a type by the stacks of its tasks, once several of them agree. `is_of_type` says whether
+/// all tasks of the type run what this stack names.
 #[cfg(feature = "symbols")]
 pub(super) fn name_type_of_stack(kind: &CellType, name: &str, is_of_type: bool) {
     if is_of_type {
@@ -85,7 +85,7 @@ pub(super) fn settle(record: &'static Record, kind: &'static CellType) {
     }
 }
 
-/// Has a stack taken of a task of this type.
+/// Requests a stack of a task of this type.
 #[cfg(feature = "symbols")]
 fn ask(record: &Record, kind: &'static CellType) {
     // PERF: few tasks are traced, and all traces are searched.

@@ -9,8 +9,8 @@ use crate::{
     primitives::reserve,
 };
 
-/// Counts them by their types, and the cells that finished tasks with an annotated future still
-/// have. Must not be called in the allocator.
+/// Counts these tasks by their types. Also counts the cells that finished tasks with an annotated
+/// future still have. Must not be called in the allocator.
 pub(crate) fn read() -> (Vec<Unrecorded>, FinishedCells) {
     let mut tracked = FinishedCells::default();
     let mut read: Vec<(&'static CellType, Unrecorded)> = Vec::new();
@@ -47,8 +47,8 @@ fn row(kind: &CellType) -> &'static Site {
     kind.site().filter(|_| config::names()).unwrap_or_else(site)
 }
 
-/// Whether a runtime's hooks report tasks: then those without a record are counted by them, or are
-/// tracked ones.
+/// Whether a runtime's hooks report tasks. If so, the tasks without a record are counted by the
+/// hooks, or are tracked ones.
 fn are_reported() -> bool {
     #[cfg(tokio_unstable)]
     return super::runtime_hooks::are_used();

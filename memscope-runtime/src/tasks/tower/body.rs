@@ -18,14 +18,14 @@ pin_project! {
     /// The body of a response, whose allocations are charged to the request; made by
     /// [`TrackService`](super::TrackService).
     ///
-    /// It gives the same frames, trailers, size hints and errors, and panics when that body does.
-    /// It is `Send`, `Sync` and `Unpin` if the body in it is.
+    /// It gives the same frames, trailers, size hints and errors as the wrapped body, and panics
+    /// when that body does. It is `Send`, `Sync` and `Unpin` if the body in it is.
     #[must_use = "bodies do nothing unless polled"]
     pub struct TrackedBody<B> {
         #[pin]
         body: Option<B>,
         request: Request,
-        // How many bytes are to come, if that is known.
+        // How many bytes are still to come, if that is known.
         bytes_left: Option<u64>,
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::{Method, request::Parts};
 
-/// What the layer calls a request by default.
+/// The default name of a request.
 pub(super) fn of(parts: &Parts) -> Cow<'_, str> {
     #[cfg(feature = "tonic")]
     if let Some(name) = grpc::name_of(parts) {
@@ -50,7 +50,7 @@ mod grpc {
 
     use crate::primitives::Hash;
 
-    /// How many paths are names.
+    /// The most paths that are names.
     const NAMES: usize = 256;
 
     /// The paths that are names: a hash table with open addressing, from which nothing is removed.
@@ -76,7 +76,7 @@ mod grpc {
         })
     }
 
-    /// Whether the path is in the table, where it is put if there is room.
+    /// Whether the path is in the table. Adds it if there is room.
     fn is_known(path: &str, table: &[OnceLock<Box<str>>]) -> bool {
         let start = usize::try_from(Hash::new().text(path).get() >> 32).unwrap_or(0);
         (0..table.len()).any(|step| {

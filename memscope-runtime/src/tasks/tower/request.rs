@@ -14,7 +14,7 @@ use crate::{
 /// A request's record while it is open. Dropping this closes it.
 ///
 /// Its holder is the record's single writer. The future drops what it wraps before it hands the
-/// request on, so that never two values write.
+/// request on, so there are never two writers.
 #[derive(Debug)]
 pub(super) struct Request(Option<&'static Record>);
 
@@ -78,7 +78,7 @@ impl Drop for Request {
     }
 }
 
-/// What the end of a request depends on.
+/// The kind of request, on which its end depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// The response to a `HEAD` has no body on the wire.

@@ -55,7 +55,7 @@ fn as_learned(find: impl FnOnce(Places) -> OwnBlock) -> OwnBlock {
 impl Places {
     #[inline]
     fn of_map<K, V, S>(self, map: &HashMap<K, V, S>) -> OwnBlock {
-        let said = PublicFacts {
+        let facts = PublicFacts {
             len: map.len(),
             capacity: map.capacity(),
             entry: Layout::new::<(K, V)>(),
@@ -63,12 +63,12 @@ impl Places {
         let first = || map.iter().next().map(|(key, _)| ptr::from_ref(key).cast());
         // SAFETY: a map consists of its hasher and its table.
         let words = unsafe { table_words(map, map.hasher()) };
-        words.map_or(OwnBlock::Unknown, |words| self.block(words, &said, size_of::<K>(), first))
+        words.map_or(OwnBlock::Unknown, |words| self.block(words, &facts, size_of::<K>(), first))
     }
 
     #[inline]
     fn of_set<T, S>(self, set: &HashSet<T, S>) -> OwnBlock {
-        let said = PublicFacts {
+        let facts = PublicFacts {
             len: set.len(),
             capacity: set.capacity(),
             entry: Layout::new::<(T, ())>(),
@@ -76,42 +76,42 @@ impl Places {
         let first = || set.iter().next().map(|value| ptr::from_ref(value).cast());
         // SAFETY: a set consists of its hasher and its table.
         let words = unsafe { table_words(set, set.hasher()) };
-        words.map_or(OwnBlock::Unknown, |words| self.block(words, &said, size_of::<T>(), first))
+        words.map_or(OwnBlock::Unknown, |words| self.block(words, &facts, size_of::<T>(), first))
     }
 
     /// The block of a table with these words, if they agree with what the map or set reports.
     fn block(
         self,
         words: [*const u8; WORDS],
-        said: &PublicFacts,
+        facts: &PublicFacts,
         key_size: usize,
         first_key: impl FnOnce() -> Option<*const u8>,
     ) -> OwnBlock {
         let [control, mask, growth, len] =
             [self.control, self.mask, self.growth, self.len].map(|place| words[place % WORDS]);
         let (mask, growth) = (mask.addr(), growth.addr());
-        if len.addr() != said.len || said.len.checked_add(growth) != Some(said.capacity) {
+        if len.addr() != facts.len || facts.len.checked_add(growth) != Some(facts.capacity) {
             return OwnBlock::Unknown;
         }
         if mask == 0 {
             // The map uses the static empty table that all maps share.
-            return if said.capacity == 0 { OwnBlock::Nothing } else { OwnBlock::Unknown };
+            return if facts.capacity == 0 { OwnBlock::Nothing } else { OwnBlock::Unknown };
         }
         let Some(buckets) = mask.checked_add(1).filter(|buckets| buckets.is_power_of_two()) else {
             return OwnBlock::Unknown;
         };
         let most = if buckets <= 8 { buckets - 1 } else { buckets / 8 * 7 };
-        let align = said.entry.align().max(self.group);
-        let Some((offset, layout)) = self.layout(said.entry.size(), buckets, align) else {
+        let align = facts.entry.align().max(self.group);
+        let Some((offset, layout)) = self.layout(facts.entry.size(), buckets, align) else {
             return OwnBlock::Unknown;
         };
-        if said.capacity > most || !control.addr().is_multiple_of(align) {
+        if facts.capacity > most || !control.addr().is_multiple_of(align) {
             return OwnBlock::Unknown;
         }
         let start = control.wrapping_sub(offset);
         // PERF: the first entry is found by a search, which is short only if not too many buckets
         // are free.
-        let is_dense = key_size != 0 && said.len >= buckets / 8;
+        let is_dense = key_size != 0 && facts.len >= buckets / 8;
         let is_inside = |key| lies_in(start, offset, key, key_size);
         if is_dense && !first_key().is_none_or(is_inside) {
             return OwnBlock::Unknown;
