@@ -21,9 +21,9 @@ use crate::{
 /// What the environment asks of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// As written in the variable: perhaps no address.
+    /// The text of the variable, which may be no valid address.
     pub address: &'a str,
-    /// What each request must bring.
+    /// The token that each request must carry.
     pub token: Option<&'a str>,
     /// Whether the address may be another one than loopback.
     pub is_remote: bool,
@@ -41,7 +41,7 @@ pub fn register(serve: &'static Serve) {
     SERVE.set(serve);
 }
 
-/// Has the server started at the next occasion, if the environment asks for it.
+/// Requests a start of the server at the next occasion, if the environment asks for it.
 pub(crate) fn want(environment: &Environment) {
     static START: fn() = start_once;
     if environment.serve.is_some() {
@@ -56,7 +56,8 @@ pub(crate) fn start_if_wanted() {
     }
 }
 
-/// May be called in the allocator: takes no lock and no memory from the program's heap.
+/// Starts the thread that starts the server, once. May be called in the allocator: takes no lock
+/// and no memory from the program's heap.
 fn start_once() {
     if STARTED.swap(1, Ordering::Relaxed) == 0 && own_threads::spawn::<Starter>(0).is_err() {
         // The system refuses to create a thread; the next call of `init` tries again.

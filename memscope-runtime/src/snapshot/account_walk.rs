@@ -59,7 +59,7 @@ impl<'l> AccountWalk<'l> {
             retained: Thinned::new(),
             unlisted: Unlisted::default(),
         };
-        // Before the tasks, of which there may be more than there is room for.
+        // Must come before the tasks, of which there may be more than there is room for.
         let sites = largest.expected() + 1;
         reserve::expect(&mut new.open_sums, sites);
         if largest.listed != 0 {
@@ -71,8 +71,8 @@ impl<'l> AccountWalk<'l> {
 
     /// Reads one account and, while its owner is open, the owner's record. Adds nothing if the
     /// account is not in use, or is being opened or returned.
-    // PERF: sorts each kind where it belongs at once. A task's reading is large, and there are
-    // many.
+    // PERF: puts each kind of owner where it belongs at once. A task's reading is large, and there
+    // are many.
     pub(super) fn add(&mut self, account: &'static Account, now_ns: u64) {
         // Each attempt reads the id before and after, with an Acquire fence in between, as in a
         // seqlock. If the task ends between two looks, the next attempt reads it as ended. An

@@ -55,7 +55,7 @@ impl MemorySnapshot {
         for task in self.tasks() {
             let point = task.await_point.and_then(|it| waits.get_mut(usize::try_from(it).ok()?));
             let (Some(point), Some(idle_ns)) = (point, task.idle_ns) else { continue };
-            // What is missing is noticed below, as the tasks of each point are counted.
+            // A missing row is noticed below, where the tasks of each point are counted.
             if reserve::grow(point) {
                 point.push(idle_ns);
             }
@@ -83,7 +83,7 @@ impl MemorySnapshot {
     }
 }
 
-/// For each node the index of the first one after it that is not below it.
+/// For each node, the index of the first later node that is not below it.
 pub(crate) fn ends(nodes: &[AwaitNode<'_>]) -> Vec<usize> {
     let mut ends = vec![0; nodes.len()];
     for at in (0..nodes.len()).rev() {
@@ -96,7 +96,7 @@ pub(crate) fn ends(nodes: &[AwaitNode<'_>]) -> Vec<usize> {
     ends
 }
 
-/// Grows the tree. Its first branch is above all others, and is no line.
+/// Builds the tree. Its first branch is above all others, and is no line.
 fn branches<'s>(
     points: &'s [AwaitPoint],
     shown: impl Fn(&'s AwaitPoint) -> Vec<&'s AwaitFrame>,
@@ -138,7 +138,7 @@ fn branches<'s>(
     branches
 }
 
-/// Adds a child of a branch; `None` if there is no memory for it.
+/// Adds a child to a branch. Returns `None` if there is no memory for it.
 fn grow<'s>(
     branches: &mut Vec<Branch<'s>>,
     parent: usize,

@@ -186,8 +186,8 @@ impl Parts {
 /// Reads all records into a snapshot. Tasks run on meanwhile.
 ///
 /// Threads that ask at one time share snapshots: while one is taken, the others wait, and one of
-/// them then takes the next for all. So a snapshot is never older than the call that returns it,
-/// and however many ask, the memory of one reading is in use at a time.
+/// them then takes the next for all. So a snapshot is never older than the call that returns it.
+/// However many threads ask, only one reading takes memory at a time.
 ///
 /// The snapshot's rows are charged to the thread that takes it, outside every task, and are not in
 /// the snapshot's own numbers. The readings of its tasks stay memscope's own memory
@@ -213,7 +213,7 @@ impl Parts {
 /// | serde | one row at a time |
 /// | `{:#}` | 1, and twelve times what it prints |
 ///
-/// Each takes at most 1 MiB beside that. If there is less memory, rows are left out, and
+/// Each takes at most 1 MiB more than that. If there is less memory, rows are left out, and
 /// [`ToolUsage::rows_left_out`] says how many. The sums of the process stay complete.
 pub fn get_memory_snapshot() -> MemorySnapshot {
     static SHARING: Sharing<MemorySnapshot> = Sharing::new();
@@ -223,13 +223,14 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     SHARING.get(|| take(|| Some(Entered::untracked())))
 }
 
-/// `enter` begins what the snapshot's own memory is charged to; `None`: nothing changes.
+/// Takes a snapshot. `enter` makes the owner of the snapshot's own memory current, or returns
+/// `None` to leave it as it is.
 fn take(enter: fn() -> Option<Entered>) -> MemorySnapshot {
-    // NOTE: before the measuring, which allocates a block to see whether the allocator is
+    // NOTE: must come before the measuring, which allocates a block to see whether the allocator is
     // installed.
     let work = own_work::work();
     let measured = install_check::measured();
-    // Before the reading: if none is awaited, the rows have their names.
+    // Must come before the reading: if no name is awaited, the rows have their names.
     let names_awaited = symbols::wait_for_names();
     let heap = self_usage::live();
     let (reading, collected, counts) = current::exempt(|| {
@@ -265,8 +266,8 @@ pub(crate) fn for_memscope(asked: Asked) -> MemorySnapshot {
     snapshot.into()
 }
 
-/// [`for_memscope`] for a reader that takes the next one soon: that has the names that this one
-/// lacks.
+/// [`for_memscope`] for a reader that takes the next snapshot soon, which has the names that this
+/// one lacks.
 #[cfg(feature = "report-file")]
 pub(crate) fn for_server() -> MemorySnapshot {
     if config::ENABLED { take(|| None) } else { Parts::empty().into() }

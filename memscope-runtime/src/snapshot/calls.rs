@@ -31,7 +31,7 @@ pub fn explain_calls(
         let mut calls = Vec::with_capacity(stack.frames.len());
         for call in std::mem::take(&mut stack.frames) {
             match explain(&call) {
-                // What was inlined in an earlier reading is told again.
+                // `explain` returns the inlined functions again.
                 Some(_) if call.is_inlined => {}
                 Some(explained) => calls.extend(explained.into_iter().map(bounded)),
                 None => calls.push(call),

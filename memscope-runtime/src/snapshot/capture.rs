@@ -1,8 +1,8 @@
 //! Captures all records, accounts, sites and ended tasks in one reading.
 //!
 //! Tasks run on while the reader captures them. The reader reads each account once, so no living
-//! task is counted twice. If a task ends meanwhile, the reader starts again, a few times at most; a
-//! reading that was never undisturbed says so.
+//! task is counted twice. If a task ends meanwhile, the reader starts again, a few times at most.
+//! If a task ended in each attempt, `is_still` is false.
 
 use super::{
     account_walk::{AccountWalk, keep},
@@ -29,7 +29,7 @@ use crate::{
 /// How often a reading is repeated while tasks end during it.
 pub(super) const ATTEMPTS: usize = 8;
 
-/// Room in the list of tasks for some that come while it is made.
+/// Room in the list of tasks for tasks that are created while it is made.
 const SPARE: usize = 16;
 
 /// A task's numbers at one moment.
@@ -38,7 +38,7 @@ pub(crate) struct TaskReading {
     pub(crate) id: TaskId,
     pub(crate) tally: TallyReading,
     pub(crate) record: RecordReading,
-    /// If the task is a stream: the index of what it has yielded.
+    /// The index of what the task has yielded, if it is a stream.
     // PERF: an index, because few tasks are streams.
     pub(crate) items: Option<u32>,
     pub(crate) live_bytes: u64,
@@ -60,10 +60,10 @@ pub(crate) struct Workers {
     pub(crate) live_bytes: u64,
 }
 
-/// Everything, at (nearly) one moment.
+/// One reading of everything, at nearly one moment.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// In this order:
+    /// The tasks, in this order:
     ///
     /// 1. Tasks that have not ended, in the order of their ids. Among them are tasks that hold
     ///    bytes and whose end nothing reports.
@@ -80,8 +80,8 @@ pub(crate) struct Reading {
     /// What the streams among all these tasks have yielded.
     pub(crate) items: Vec<ItemsReading>,
     pub(crate) sites: Vec<SiteReading>,
-    /// By site, and of each site by their ends. Where there is no memory for all of them, an even
-    /// part: how many there are is in the reading of their site.
+    /// Sorted by site, and within each site by their ends. If there is no memory for all of them,
+    /// an even part. The reading of their site has their number.
     pub(crate) retained: Vec<Retained>,
     /// Unannotated tasks without a record.
     pub(crate) unrecorded: Vec<Unrecorded>,
@@ -97,7 +97,7 @@ pub(crate) struct Reading {
     pub(crate) unlisted: Unlisted,
     /// Whether no task ended during the reading; then the sums are exact to the byte.
     pub(crate) is_still: bool,
-    /// Whether only the largest sites are in it.
+    /// Whether the reading has only the largest sites.
     pub(crate) is_cut: bool,
 }
 
@@ -125,13 +125,13 @@ pub(crate) fn read() -> Reading {
             break reading;
         }
         tries += 1;
-        // Its memory is free again for the next one.
+        // The memory of this reading is free again for the next one.
         drop(reading);
         reserve::set_left(bound);
         std::thread::yield_now();
     };
     stand_ins::move_to_rows(&mut reading);
-    // PERF: an unstable sort, because a leaking site has very many of them.
+    // PERF: an unstable sort, because a leaking site may have very many such tasks.
     reading.retained.sort_unstable_by_key(|task| (task.site, task.ending.spawned));
     reading
 }
@@ -144,8 +144,8 @@ fn attempt(largest: &LargestSites) -> Reading {
     let aside = reserve::put_aside();
     let rows_still = ended_tasks::read(&mut ended);
     drop(aside);
-    // NOTE: read before the walk. An open task is added to these sums, so they must not contain it
-    // yet.
+    // NOTE: must be read before the walk. The walk adds each open task to these sums, so they must
+    // not contain it yet.
     let mut seen = AccountWalk::new(largest);
     let sums = site_reading::sums_of_ended(largest, &mut seen.unlisted);
     let is_cut = largest.left_out != 0 || sums.first_left_out.is_some();
@@ -155,7 +155,7 @@ fn attempt(largest: &LargestSites) -> Reading {
     let open = usize::try_from(spawned.saturating_sub(over)).unwrap_or(0);
     // If there is less memory, the lists grow in small steps.
     reserve::expect(&mut seen.living, open + open / 32 + SPARE + ended.len());
-    // For the rows of sites, which have the sums of all tasks.
+    // Puts memory aside for the rows of sites, which have the sums of all tasks.
     let aside = reserve::put_aside();
     let now_ns = clock::now_ns();
     for account in registry::accounts() {
@@ -168,8 +168,8 @@ fn attempt(largest: &LargestSites) -> Reading {
     for shared in &shared {
         untracked.add(shared.memory);
     }
-    // NOTE: read after the walk. So every open task has its site here, and no site shows more tasks
-    // than it has spawned.
+    // NOTE: must be read after the walk. So every open task has its site here, and no site shows
+    // more tasks than it has spawned.
     let mut unlisted = unlisted;
     let mut sites = site_reading::listed(largest, sums, &open_sums, &left, &mut unlisted);
     // NOTE: read after the sites. A task that gets a record meanwhile is not counted twice.

@@ -1,4 +1,4 @@
-//! Which sites get rows where there is no memory for all of them: those that hold most.
+//! Chooses the sites that get rows if there is no memory for all of them: those that hold most.
 
 use std::cmp::Reverse;
 
@@ -8,22 +8,22 @@ use crate::{
     primitives::{order, reserve},
 };
 
-/// About what a site takes while it is read and made a row of.
+/// The approximate memory that a site takes while it is read and its row is made.
 const SITE_BYTES: usize = 2 << 10;
 
 /// The sites that get rows: all, or the largest.
 #[derive(Debug, Default)]
 pub(super) struct LargestSites {
-    /// Live bytes of each row, by the index of its site; the last are those of `(other)`.
+    /// Live bytes of each row, by the index of its site. The last entry is that of `(other)`.
     live_bytes: Vec<u64>,
-    /// The largest row that is not listed. `None`: all are listed.
+    /// The largest row that is not listed; `None` if all are listed.
     largest_left: Option<Rank>,
     /// How many are listed, if not all are.
     pub(super) listed: usize,
     pub(super) left_out: u64,
 }
 
-/// By live bytes, then the earlier site.
+/// The order of rows: by live bytes, then the earlier site.
 type Rank = (u64, Reverse<u32>);
 
 impl LargestSites {
@@ -38,7 +38,7 @@ impl LargestSites {
         let slots = known.map_or(0, |last| last as usize + 1) + 1;
         let (Some(live_bytes), Some(mut ranks)) = (reserve::list(slots), reserve::list(rows))
         else {
-            // Then as many as there is memory for, in the order in which they came.
+            // In that case the first sites get rows, as many as there is memory for.
             return Self::default();
         };
         let mut chosen = Self { live_bytes, largest_left: None, listed, left_out: 0 };
@@ -50,7 +50,7 @@ impl LargestSites {
                 chosen.live_bytes[slot] += live_bytes;
             }
         });
-        // Rows that came meanwhile have no room, and none of these bytes.
+        // Rows that were made meanwhile have no room here, and none of these bytes.
         ranks.extend(Site::rows().take(rows).map(|site| chosen.rank(site.index())));
         order::by_key(&mut ranks, |rank: &Rank| Reverse(*rank));
         chosen.largest_left = ranks.get(listed).copied();

@@ -1,4 +1,4 @@
-//! What a snapshot says of limits: that of the process, and budgets of tasks.
+//! What a snapshot says of limits: the memory limit of the process, and budgets of tasks.
 
 use super::MemorySnapshot;
 use crate::model::{OverBudgetTask, Resident};

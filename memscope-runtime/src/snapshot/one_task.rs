@@ -37,7 +37,7 @@ pub(crate) fn read_all() -> Vec<TaskMemoryProfile> {
     let mut reading = current::exempt(capture::read);
     let _charged = Entered::untracked();
     let rows = Tasks::take(&mut reading, MapByIndex::default(), measured).rows().to_vec();
-    // What is left of the reading is memscope's own memory.
+    // The rest of the reading is memscope's own memory.
     current::exempt(|| drop(reading));
     rows
 }

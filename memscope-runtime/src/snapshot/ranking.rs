@@ -51,7 +51,7 @@ impl Ranking {
         }
     }
 
-    /// Stacks have neither a peak nor a task's end.
+    /// Stacks have neither a peak nor retained bytes.
     pub(crate) fn of_stack(self, stack: &StackProfile) -> (u64, u64) {
         match self {
             Self::Allocated => (stack.allocated_bytes, stack.live_bytes),

@@ -11,7 +11,7 @@ use crate::primitives::{Lock, Renew, fork, fork_lock};
 /// Gives each caller a value that was read after its call.
 pub(crate) struct Sharing<T: 'static> {
     state: Lock<State<T>>,
-    /// How often a caller that waits looks. Then it reads alone.
+    /// How often a waiting caller looks before it reads alone.
     looks: u32,
 }
 
@@ -42,7 +42,7 @@ impl<T: Clone> Sharing<T> {
         Self::patient(LOOKS)
     }
 
-    /// For readings that take longer: a caller that waits looks so often.
+    /// For readings that take longer: a waiting caller looks `looks` times.
     pub(crate) const fn patient(looks: u32) -> Self {
         Self { state: Lock::new(State::new(0)), looks }
     }
@@ -73,7 +73,7 @@ impl<T: Clone> Sharing<T> {
         for look in 0..self.looks {
             let Some(mut state) = self.state.lock_for_a_while() else { break };
             state.begin_after_fork();
-            // All callers that wait are forgotten by a fork, but none of them is in the child.
+            // A fork forgets all waiting callers. None of them is in the child.
             let number = *first.get_or_insert(state.begun + 1);
             let is_first = look == 0;
             if let Some(turn) = state.turn(number, is_first) {
@@ -99,14 +99,14 @@ impl<T: Clone> Sharing<T> {
 enum Turn<T> {
     /// It has its value.
     Shared(T),
-    /// It reads, and others may wait for this reading, which has the number.
+    /// It reads, and others may wait for this reading, which has this number.
     Own(u64),
     /// It reads for itself, because another caller takes too long.
     Alone,
 }
 
 impl<T> Renew for State<T> {
-    /// Starts anew, without a look at what a thread that is gone may have left half written.
+    /// Starts anew, without reading what a thread that is gone may have left half written.
     fn renew(&mut self) {
         self.generation = fork::generation();
         (self.begun, self.is_reading, self.waiting, self.sharers) = (0, false, 0, 0);
@@ -126,20 +126,20 @@ impl<T> State<T> {
         }
     }
 
-    /// In a forked child there is none of the threads that read or waited.
+    /// Starts anew in a forked child, which has none of the threads that read or waited.
     fn begin_after_fork(&mut self) {
         if self.generation != fork::generation() {
             self.renew();
         }
     }
 
-    /// Takes a caller off the count that it is in. `number`: the first reading that it may share.
+    /// Removes a caller from its count. `number` is the first reading that the caller may share.
     fn leave(&mut self, number: u64) {
         let count = if self.begun < number { &mut self.waiting } else { &mut self.sharers };
         *count = count.saturating_sub(1);
     }
 
-    /// Takes the shared value away if no caller is left that may want it.
+    /// Takes the shared value out if no caller is left that may want it.
     fn unshare(&mut self) -> Option<T> {
         if self.sharers != 0 {
             return None;
@@ -149,7 +149,7 @@ impl<T> State<T> {
 }
 
 impl<T: Clone> State<T> {
-    /// What the caller may do now; `None`: it has to wait.
+    /// Returns what the caller may do now, or `None` if it has to wait.
     fn turn(&mut self, number: u64, is_first: bool) -> Option<Turn<T>> {
         let shared = self.shared.as_ref().filter(|(read, _)| *read >= number);
         if let Some(value) = shared.map(|(_, value)| value.clone()) {
@@ -172,14 +172,14 @@ impl<T: Clone> State<T> {
     }
 }
 
-/// Ends the reading, also by a panic. Then those that wait read for themselves.
+/// The guard of a reading. If it ends by a panic, the waiting callers read for themselves.
 struct Reading<'a, T: Clone + 'static> {
     of: &'a Sharing<T>,
     number: u64,
 }
 
 impl<T: Clone> Reading<'_, T> {
-    /// Keeps a copy for those that wait.
+    /// Keeps a copy for the waiting callers.
     fn share(&self, value: &T) {
         let Some(mut state) = self.of.state.lock_for_a_while() else { return };
         let is_ours = state.generation == fork::generation() && state.begun >= self.number;

@@ -1,4 +1,4 @@
-//! What a reading has of each site.
+//! The part of a reading that is about each site.
 
 use super::{
     largest_sites::LargestSites,
@@ -46,7 +46,8 @@ pub(super) struct SumsOfEnded {
     pub(super) first_left_out: Option<u32>,
 }
 
-/// What belongs to no listed site, or does not fit, is added to `unlisted`.
+/// Reads the sums over the ended tasks. What belongs to no listed site, or does not fit, is added
+/// to `unlisted`.
 pub(super) fn sums_of_ended(largest: &LargestSites, unlisted: &mut Unlisted) -> SumsOfEnded {
     let (mut sums, mut first_left_out) = (Vec::new(), None);
     reserve::expect(&mut sums, largest.expected());

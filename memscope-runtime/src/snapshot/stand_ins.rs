@@ -1,4 +1,4 @@
-//! Tasks that ended before their type had a name: adds them to the row that has the name by now.
+//! Adds tasks that ended before their type had a name to the row that has the name by now.
 
 use super::{
     capture::{Reading, TaskReading},
@@ -10,7 +10,7 @@ use crate::{
     primitives::{MapByIndex, reserve},
 };
 
-/// Moves all that was read of sites that stand in for others to these.
+/// Moves all that was read of stand-in sites to the sites for which they stand.
 ///
 /// Without memory for that, they keep rows of their own.
 pub(super) fn move_to_rows(reading: &mut Reading) {
@@ -26,7 +26,7 @@ pub(super) fn move_to_rows(reading: &mut Reading) {
     for task in &mut reading.retained {
         let row = Site::row_index(task.site);
         if row == task.site {
-            // The tasks before the name came before those with the name.
+            // Tasks that ended before the name was known count as earlier ones.
             let earlier = earlier.get(&row).copied().unwrap_or(0);
             task.ending.ordinal += earlier;
             task.ending.spawned += earlier;
@@ -43,7 +43,8 @@ pub(super) fn move_to_rows(reading: &mut Reading) {
     merge_equal(&mut reading.stacks);
 }
 
-/// One reading for each row; and how many tasks the others have that are in it, by its index.
+/// Returns one reading for each row. Also returns, by the row's index, how many tasks its stand-ins
+/// have.
 fn sites(all: &[SiteReading]) -> Option<(Vec<SiteReading>, MapByIndex<u64>)> {
     let mut sites = reserve::list::<SiteReading>(all.len())?;
     let mut earlier = MapByIndex::default();
@@ -82,7 +83,7 @@ fn open_sums(all: &[(u32, OpenTasks)]) -> Option<Vec<(u32, OpenTasks)>> {
     Some(sums)
 }
 
-/// Adds up what is of one stack and one site.
+/// Adds up the readings of one stack in one site.
 fn merge_equal(stacks: &mut Vec<StackReading>) {
     // Stacks are kept once, so their address tells them apart.
     let key = |stack: &StackReading| (stack.frames.as_ptr(), stack.site);

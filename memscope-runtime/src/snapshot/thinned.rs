@@ -1,5 +1,5 @@
-//! A list that thins out where there is no memory for all of it: of what is added it keeps every
-//! second, then every fourth, and so on.
+//! A list that thins out if there is no memory for all of it: it keeps every second of the added
+//! values, then every fourth, and so on.
 
 use crate::primitives::reserve;
 
@@ -8,7 +8,7 @@ use crate::primitives::reserve;
 pub(super) struct Thinned<T> {
     list: Vec<T>,
     added: u64,
-    /// Each of so many is kept.
+    /// One of this many values is kept.
     every: u64,
 }
 

@@ -6,13 +6,13 @@ use crate::{
     primitives::reserve,
 };
 
-/// A stack, a place where tasks wait, or the timeline takes the text of about so many sites.
+/// A stack, a place where tasks wait, or the timeline takes as much text as about this many sites.
 const SITES_OF_ROW: usize = 16;
 
 impl MemorySnapshot {
-    /// Copies the snapshot with the rows of the `most` largest sites, and with few of the rows that
-    /// say more of these: stacks, places where tasks wait, shared owners, the timeline of the
-    /// process. Counts the rows that it drops. For a report that has no memory for them.
+    /// Copies the snapshot with the rows of the `most` largest sites, for a report that has no
+    /// memory for all. The copy has few of the rows that say more of these sites: stacks, places
+    /// where tasks wait, shared owners, the timeline of the process. Counts the rows that it drops.
     pub(crate) fn of_largest_sites(&self, most: usize) -> Self {
         let left_out = |rows: usize| rows as u64;
         let mut tool = self.tool();

@@ -1,9 +1,9 @@
-//! What belongs to sites that have no row, and what is left of a site's ended tasks.
+//! Sums for sites that have no row, and what a site's ended tasks still hold.
 
 use super::capture::TaskReading;
 use crate::accounting::{EndStamp, SumsReading};
 
-/// What belongs to sites that found no memory for a row. It is in the sums all the same.
+/// The sums of sites that found no memory for a row. The totals contain them all the same.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Unlisted {
     pub(crate) live_bytes: u64,
@@ -29,7 +29,7 @@ impl Unlisted {
     }
 }
 
-/// What is left of a site's ended tasks.
+/// What a site's ended tasks still hold.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Remainder {
     pub(crate) bytes: u64,
@@ -43,7 +43,8 @@ pub(crate) struct Remainder {
 }
 
 impl Remainder {
-    /// `ending`: of a task without a Tokio cell, if it is known.
+    /// What one ended task still holds. `ending` is its end stamp if it has no Tokio cell and the
+    /// stamp is known.
     pub(super) fn new(bytes: u64, blocks: u64, ending: Option<&EndStamp>, has_cell: bool) -> Self {
         Self {
             bytes,

@@ -2,8 +2,9 @@
 //! report file is written by one of them.
 //!
 //! Copies share no symbol and no variable, but they share the list of the process's mappings. For
-//! each path, a copy maps an empty in-memory file that is named after the path, and counts the ones
-//! that were there before. The mapping ends with the process, with `exec`, and with the report job.
+//! each path, a copy maps an empty in-memory file that is named after the path. It counts the
+//! mappings of that name that were there before. The mapping ends with the process, with `exec`,
+//! and with the report job.
 
 use std::path::Path;
 
@@ -18,7 +19,8 @@ pub(super) struct Claim {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Claim {
-    /// NOTE: copies do not see each other here. The second one to write finds the first one's file.
+    /// Claims a path. NOTE: copies do not see each other on this system. The second copy to write
+    /// finds the first one's file.
     pub(super) fn of(_: &Path) -> Self {
         Self { others: 0 }
     }

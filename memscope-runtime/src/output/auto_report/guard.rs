@@ -39,19 +39,19 @@ pub struct ReportGuard {
     id: u64,
 }
 
-/// Has the report written when the guard is dropped, and before that at exit, on a panic, and on
-/// SIGINT and SIGTERM.
+/// Makes a guard that writes the report when it is dropped, and before that at exit, on a panic,
+/// and on SIGINT and SIGTERM.
 ///
-/// It is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the current
-/// directory. If a report cannot be written, one line on stderr says why.
+/// The report is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the
+/// current directory. If a report cannot be written, one line on stderr says why.
 ///
-/// The file always holds the newest report. One that was written at a signal, on a panic or by a
-/// guard is kept when a later one replaces it. It is then in `memscope-report.signal.json`,
-/// `.panic.json` or `.guard.json`, the newest of each.
+/// The file always holds the newest report. A report of a signal, a panic or a guard is kept when a
+/// later one replaces it. It is then in `memscope-report.signal.json`, `.panic.json` or
+/// `.guard.json`; each has the newest of its kind.
 ///
 /// An existing file that is neither a report nor empty stays. So does a report that another process
-/// has written since this one started. The new report is then in `memscope-report.2.json` (up to
-/// `.9.json`), and one line on stderr says so. See also
+/// has written since this process started. The new report is then in `memscope-report.2.json` (up
+/// to `.9.json`), and one line on stderr says so. See also
 /// [`write_to`](crate::async_memory::MemorySnapshot::write_to).
 ///
 /// No report is written when the process ends without exiting, in these cases:
@@ -88,8 +88,8 @@ impl ReportGuard {
     ///
     /// `%p` becomes the process id. `%t` becomes the time, such as `20261126T053512Z`, and `%n` a
     /// number from 1 on. With `%t` or `%n`, each signal and each panic has a file of its own. The
-    /// guard's end has one, and all periodic reports share one. From the 16th file on, the newest
-    /// of each kind is replaced.
+    /// report at the guard's end has one too, and all periodic reports share one. From the 16th
+    /// file on, the newest of each kind is replaced.
     pub fn to(self, path: impl AsRef<Path>) -> Self {
         if ENABLED {
             exempt(|| {

@@ -1,4 +1,5 @@
-//! When a report takes the graph of the heap: while something looks lost or rises, not too often.
+//! Decides when a report takes the graph of the heap: while something looks lost or rises, and not
+//! too often.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,21 +15,22 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
-/// The least time between two graphs of periodic reports …
+/// The least time between two graphs of periodic reports.
 const LEAST_PAUSE: Duration = Duration::from_mins(1);
-/// … and so many times as long as the last one took: a fiftieth of one core at most.
+/// The pause is at least this many times as long as the last graph took: a fiftieth of one core.
 const PAUSE_TIMES: u64 = 50;
 /// The most roots, and kinds of lost blocks, that a report keeps: the largest.
 const MOST_ROWS: usize = 64;
 
-/// The next periodic report that may take a graph is not before this.
+/// The time from which on a periodic report may take a graph again.
 static NEXT_NS: AtomicU64 = AtomicU64::new(0);
 
 /// Adds the graph of the heap to the snapshot of a report, if the program lists its blocks, and
 /// anything looks lost or rises.
 ///
-/// Reports of panics, of signals and near the limit of memory take none: the thread is to go on,
-/// the end is near, or there is no memory for the copy. `heap_graph` refuses for its own reasons.
+/// Reports of panics, of signals and near the limit of memory take no graph. There the thread has
+/// to go on, the process is about to end, or there is no memory for the copy. `heap_graph` may also
+/// refuse.
 pub(super) fn add(snapshot: MemorySnapshot, occasion: Occasion) -> MemorySnapshot {
     let now = clock::now_ns();
     let is_due = match occasion {

@@ -2,11 +2,11 @@
 //!
 //! Each [`ReportGuard`] and the variable `MEMSCOPE_REPORT` have a report job: a file, and how often
 //! it is written. At the end of the process, whatever ends it, all jobs are written once more. A
-//! file always holds the newest report. One of a signal, a panic or a guard is kept beside it when
-//! another follows.
+//! file always holds the newest report. A report of a signal, a panic or a guard is kept beside it
+//! when another one follows.
 //!
-//! No thread is started before `main`: see [`threads`] for when, and `os_hooks` for a signal
-//! without one.
+//! No thread is started before `main`. [`threads`] says when they start, and `os_hooks` what a
+//! signal does before that.
 //!
 //! All of this is memscope's own work: its memory is charged to no task or thread. A forked child
 //! writes nothing, because the files belong to its parent.
@@ -74,10 +74,10 @@ struct ReportJob {
 
 static PLANS: Lock<Vec<ReportJob>> = Lock::new(Vec::new());
 
-/// Held while a report is written: one at a time.
+/// The lock that is held while a report is written, one at a time.
 static WRITING: Lock<Written> = Lock::new(Written::NONE);
 
-/// Held instead while a report near the limit is written beside another one.
+/// The lock for a report near the limit, which may be written beside another one.
 static NEAR_LIMIT: Lock<Written> = Lock::new(Written::NONE);
 
 impl Renew for Written {
@@ -86,7 +86,7 @@ impl Renew for Written {
     }
 }
 
-/// The process that set this up; 0: none yet.
+/// The process that set this up; 0 before that.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 impl ReportJob {
@@ -195,7 +195,7 @@ fn set_up() {
     os_hooks::install_signals();
 }
 
-/// Returns false in a forked child, which is another process.
+/// Returns `false` in a forked child, which is another process.
 pub(crate) fn is_our_process() -> bool {
     PROCESS.load(Ordering::Relaxed) == process::id()
 }
@@ -207,7 +207,7 @@ pub(crate) fn exiting() {
 }
 
 fn panicked() {
-    /// When the last report on a panic was written; 0: never.
+    /// When the last report on a panic was written; 0 if never.
     static LAST_NS: AtomicU64 = AtomicU64::new(0);
     // NOTE: memscope's own code, in `exempt`, may hold what a report needs.
     if !is_our_process() || is_exempt() {
@@ -220,12 +220,12 @@ fn panicked() {
     }
 }
 
-/// Writes all files, near the limit of memory. `most_bytes`: for what the report lists, and again
-/// for the text of each file.
+/// Writes all files, near the limit of memory. The lists of the report may take `most_bytes`, and
+/// the text of each file as much again.
 ///
 /// A report that is being written may wait for a busy disk or look up names, longer than the
-/// process lives. So this one does not wait for it: it gets the name that it would get when another
-/// one replaces it. Only a stream takes one report after the other.
+/// process lives. So this report does not wait for it. It gets the name under which it would be
+/// kept when another one replaces it. Only a stream takes one report after the other.
 pub(crate) fn write_near_limit(most_bytes: usize) {
     if !is_our_process() {
         return;
@@ -265,7 +265,7 @@ pub(crate) fn writes_here() -> bool {
     WRITER.load(Ordering::Relaxed) == os_hooks::this_thread()
 }
 
-/// The thread that writes reports; 0: none.
+/// The thread that writes reports; 0 if none does.
 #[cfg(unix)]
 static WRITER: AtomicUsize = AtomicUsize::new(0);
 
@@ -288,12 +288,12 @@ impl Drop for WritesHere {
     }
 }
 
-/// How often names are looked up for one report: tasks run on meanwhile, and new code allocates.
+/// How often names are looked up for one report, because new code allocates meanwhile.
 const MOST_LOOK_UPS: u32 = 3;
 
 /// Takes the snapshot of a report, with the names of what it shows.
 fn read(occasion: Occasion) -> MemorySnapshot {
-    // The other reports are written by a thread that is to go on with its own work.
+    // The threads that write the other reports have to go on with their own work.
     if matches!(occasion, Occasion::Exit | Occasion::Periodic | Occasion::Guard) {
         let end = Instant::now() + symbols::MOST_LOOKING_UP;
         for _ in 1..MOST_LOOK_UPS {
@@ -314,8 +314,8 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&ReportJob) -> bool) {
     write_to(WRITING.lock(), false, occasion, is_wanted);
 }
 
-/// Writes the files of these jobs, one after the other, from one snapshot. `is_beside`: another
-/// report is being written to their names.
+/// Writes the files of these jobs, one after the other, from one snapshot. `is_beside` says whether
+/// another report is being written to their names.
 fn write_to(
     mut written: Guard<'_, Written>,
     is_beside: bool,
@@ -329,7 +329,7 @@ fn write_to(
     // The thread that watches the limit takes no signals.
     #[cfg(unix)]
     let _here = (!is_beside).then(WritesHere::new);
-    // After the report at exit, the end of the process could cut a further one off.
+    // The end of the process could cut off any report after the one at exit.
     written.is_over = occasion == Occasion::Exit;
     let now = SystemTime::now();
     let wanted: Vec<_> = PLANS

@@ -8,7 +8,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// From this number on `%t` and `%n` give no new names: a program may panic all the time.
+/// From this number on `%t` and `%n` give no new names, because a program may panic all the time.
 const MOST_NAMES: u32 = 16;
 
 /// Why a report is written.
@@ -27,8 +27,8 @@ pub(crate) enum Occasion {
 impl Occasion {
     const COUNT: usize = 6;
 
-    /// Returns the word in the name that such a report gets when a later one replaces it. `None`:
-    /// the later one makes up for it.
+    /// Returns the word in the name that such a report gets when a later one replaces it. Returns
+    /// `None` if the report need not be kept.
     pub(super) fn word(self) -> Option<&'static str> {
         match self {
             Self::Exit | Self::Periodic => None,

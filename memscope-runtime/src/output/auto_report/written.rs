@@ -36,9 +36,9 @@ pub(super) struct Written {
 impl Written {
     pub(super) const NONE: Self = Self { files: Vec::new(), is_over: false };
 
-    /// Writes the bytes to the path, or beside it if the name is taken. `others` other copies of
-    /// memscope write there, and use as many names. Returns a line for stderr, if there is
-    /// something to say.
+    /// Writes the bytes to the path, or beside it if the name is taken. `others` is the number of
+    /// other copies of memscope that write there, and use as many names. Returns a line for stderr,
+    /// if there is something to say.
     pub(super) fn put(
         &mut self,
         path: &Path,
@@ -92,7 +92,7 @@ impl Written {
     }
 
     /// Copies a report of a signal, a panic or a guard to a name of its own, before a later one
-    /// replaces it: the user wants to see it. The copy replaces the previous one of its kind.
+    /// replaces it. The copy replaces the previous one of its kind.
     fn set_aside(&mut self, path: &Path, occasion: Occasion) -> Result<Option<String>, Error> {
         let kept = self.files.iter().find(|kept| kept.path == path);
         let Some((kept, word)) = kept.and_then(|kept| Some((kept, kept.occasion.word()?))) else {
@@ -103,12 +103,13 @@ impl Written {
         }
         let kept = kept.occasion;
         let bytes = fs::read(path).map_err(|error| Error::file(path, "read the report", &error))?;
-        // The copy delays the report that follows it, so it is synced as that one is.
+        // The copy delays the report that follows it, so it is synced only if that one is.
         self.put_content(&with_word(path, word), 0, content(&bytes, occasion), kept)
     }
 
-    /// Allows to replace reports of earlier runs, and what this copy wrote. A file that is newer
-    /// than the start of the process is another process's, or another copy's.
+    /// Returns an error unless the file may be replaced: reports of earlier runs may, and what this
+    /// copy wrote. A file that is newer than the start of the process belongs to another process,
+    /// or another copy.
     fn may_be_replaced(&self, path: &Path, there: &Metadata) -> Result<(), Taken> {
         let is_own = || {
             let mut own = self.files.iter().filter(|kept| kept.path == path);
@@ -133,8 +134,8 @@ impl Written {
     }
 }
 
-/// Near its limit the process is what ends, not the machine, and the next report is due before a
-/// busy disk has this one.
+/// A report near the limit is not synced: not the machine but the process may end, and the next
+/// report is due before a busy disk has this one.
 fn content(bytes: &[u8], occasion: Occasion) -> Content<'_> {
     Content { bytes, is_synced: occasion != Occasion::Pressure }
 }

@@ -139,7 +139,7 @@ impl MemorySnapshot {
 fn as_text(bytes: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
-        // No length: the text ends inside a character.
+        // Without a length, the text ends inside a character.
         let is_cut = error.error_len().is_none();
         Error::unreadable(if is_cut {
             Unreadable::Cut { at: bytes.len() }
@@ -176,19 +176,20 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
     serde_json::from_str(text).map_err(|error| Unreadable::Damaged(text::said(&error, MOST_SAID)))
 }
 
-/// About what the text of a site's row takes.
+/// The approximate size of the text of a site's row.
 const SITE_BYTES: usize = 2 << 10;
-/// As many sites have about the text of those and of the ten largest stacks.
+/// A report is trimmed as if it had at least this many sites. So a report with few sites keeps
+/// about ten stacks.
 const LEAST_SITES: usize = 160;
 
-/// Returns the bytes of a file with this name. Without memory for all rows, those of the largest
-/// sites are in it, and few that say more of these, as many as there is memory for. The number of
-/// the others is written.
+/// Returns the bytes of a file with this name. If there is no memory for all rows, the file has
+/// those of the largest sites and few that say more of these. It also says how many rows are
+/// missing.
 pub(crate) fn bytes(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
     let _work = own_work::work();
-    // Each try may take as much as the one before; the last one takes little.
+    // Each try may take as much memory as the one before; the last one takes little.
     reserve::renew_bound();
-    // Few sites leave room for other rows.
+    // A small number of sites leaves room for other rows.
     let mut most = snapshot.sites().len().max(LEAST_SITES).min(reserve::room_for(SITE_BYTES));
     let mut written = bytes_of(snapshot, path);
     while written.is_err() && most != 0 {

@@ -18,7 +18,7 @@ pub fn register(write: &'static WritePage) {
     WRITE.set(write);
 }
 
-/// `None`: the program is built without the page.
+/// The registered function; `None` if the program is built without the page.
 pub(crate) fn write() -> Option<WritePage> {
     WRITE.get().copied()
 }

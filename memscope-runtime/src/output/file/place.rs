@@ -1,4 +1,4 @@
-//! Resolves a path: through which links it leads, and to what.
+//! Resolves a path: follows its links, and finds out what it leads to.
 
 #[cfg(not(unix))]
 use std::path::absolute;

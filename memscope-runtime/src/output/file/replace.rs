@@ -102,12 +102,12 @@ impl From<io::Error> for Refused {
 /// Decides whether an existing report may be replaced.
 pub(crate) type Rule<'a> = &'a dyn Fn(&Metadata) -> Result<(), Taken>;
 
-/// What a report has in it, and how it comes to the disk.
+/// The bytes of a report, and whether they must reach the disk.
 #[derive(Clone, Copy)]
 pub(crate) struct Content<'a> {
     pub(crate) bytes: &'a [u8],
-    /// The file has its name only when the disk has its bytes, so that it is whole even if the
-    /// machine fails. A busy disk takes seconds for that.
+    /// Whether the file gets its name only when the disk has its bytes. The file is then whole even
+    /// if the machine fails. A busy disk takes seconds for that.
     pub(crate) is_synced: bool,
 }
 
@@ -151,7 +151,8 @@ pub(crate) fn write(
     Err(Refused::Failed(io::ErrorKind::AlreadyExists.into()))
 }
 
-/// NOTE: some file systems report a full disk only when the file is synced.
+/// Writes the content into a new file. NOTE: some file systems report a full disk only when the
+/// file is synced.
 fn fill(mut file: &File, content: Content<'_>) -> io::Result<Identity> {
     file.write_all(content.bytes)?;
     say_when(file);

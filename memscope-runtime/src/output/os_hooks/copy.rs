@@ -27,8 +27,8 @@ const NOTHING_SHARED: c_int = 0;
 /// The process that is copied.
 static PARENT: AtomicU32 = AtomicU32::new(0);
 
-/// Has a copy of this process write the report, and waits for it. May be called in a signal
-/// handler.
+/// Makes a copy of this process, which writes the report, and waits for it. May be called in a
+/// signal handler.
 pub(crate) fn write_report() {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
@@ -42,8 +42,8 @@ pub(crate) fn write_report() {
     // SAFETY: one past the end of the mapping.
     let top = unsafe { stack.byte_add(STACK_BYTES) };
     let child = {
-        // In the child too: a signal from the terminal, which both receive, must not stop the
-        // report.
+        // Signals are blocked in the child too. A signal from the terminal, which both receive,
+        // must not stop the report.
         let _blocked = AllBlocked::new();
         // SAFETY: a static function, on a stack that the child has a copy of.
         unsafe { libc::clone(write, top, NOTHING_SHARED, ptr::null_mut()) }

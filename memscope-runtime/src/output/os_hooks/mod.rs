@@ -20,8 +20,8 @@ mod before_main {
         drop(catch_unwind(start::start));
     }
 
-    // It uses the environment, files, threads and the panic hook of the standard library. On Linux
-    // it comes before all that the program calls there, which may allocate.
+    // The function uses the environment, files, threads and the panic hook of the standard library.
+    // On Linux it runs before the program's own functions there, which may allocate.
     __before_main!(".init_array.00100", before_main);
 }
 
@@ -112,7 +112,7 @@ mod at_the_end {
         drop(catch_unwind(auto_report::exiting));
     }
 
-    /// Has the reports written when the process exits. Returns false if that is not possible.
+    /// Makes the exit of the process write the reports. Returns `false` if that is not possible.
     pub(crate) fn at_exit() -> bool {
         const DONE: c_int = 0;
         c::atexit(exiting) == DONE

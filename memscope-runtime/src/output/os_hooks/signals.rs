@@ -41,13 +41,13 @@ const MOST_WAIT_NS: u64 = 2_000_000_000;
 static HAS_THREAD: AtomicBool = AtomicBool::new(false);
 /// 1 while a report is requested, else 0. The thread waits for it.
 static ASKED: AtomicU32 = AtomicU32::new(0);
-/// The signal that ends the process once its report is written; 0: none.
+/// The signal that ends the process once its report is written; 0 if there is none.
 static ENDING: AtomicI32 = AtomicI32::new(0);
 
-/// When the first signal came that ends the process.
+/// When the first signal came that will end the process.
 static FIRST_NS: AtomicU64 = AtomicU64::new(0);
 
-/// Signals that come so soon after the first are the same one.
+/// Signals that come this soon after the first one count as the same signal.
 const SAME_NS: u64 = 200_000_000;
 
 /// Installs the handlers where the actions are the default ones.
@@ -150,7 +150,7 @@ fn end_after_report(signal: c_int) {
     ENDING.store(0, Ordering::Relaxed);
 }
 
-/// Requests a report from the thread. Returns false if there is no thread.
+/// Requests a report from the thread. Returns `false` if there is no thread.
 fn ask() -> bool {
     let has_thread = HAS_THREAD.load(Ordering::Relaxed);
     if has_thread {

@@ -1,4 +1,4 @@
-//! Which shares of the limit memory has crossed: each counts once, until memory has fallen well
+//! The shares of the limit that memory has crossed. Each counts once, until memory has fallen well
 //! below it.
 
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ pub(super) struct Levels(Vec<Level>);
 struct Level {
     share: f64,
     is_passed: bool,
-    /// Not before this time it counts again: reports take at most a hundredth of the time, however
-    /// often memory swings.
+    /// The share counts again only after this time. So reports take at most a hundredth of the
+    /// time, however often memory rises and falls.
     quiet_until: Option<Instant>,
 }
 
@@ -51,7 +51,7 @@ impl Levels {
         }
     }
 
-    /// Bytes that are missing to the next share; `None` if all are crossed.
+    /// The bytes that are missing up to the next share; `None` if all shares are crossed.
     pub(super) fn next(&self, usage: &Usage) -> Option<u64> {
         let next = self.0.iter().find(|level| !level.is_passed)?;
         Some(bytes(usage, next.share).saturating_sub(usage.used_bytes))

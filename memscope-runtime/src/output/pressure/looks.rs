@@ -30,14 +30,15 @@ struct Ends {
     answers: SyncSender<Option<Usage>>,
 }
 
-/// Asks the thread. It ends when this is dropped.
+/// The watch's end of the channels to the thread, which ends when this is dropped.
 pub(super) struct Looks {
     questions: SyncSender<()>,
     answers: Receiver<Option<Usage>>,
 }
 
 impl Looks {
-    /// Starts the thread. If the system refuses that, the calling thread looks itself.
+    /// Starts the thread. If the system refuses that, [`look`](Self::look) reads the files on the
+    /// calling thread.
     pub(super) fn start() -> Self {
         let (questions, asked) = sync_channel(1);
         let (answering, answers) = sync_channel(1);
@@ -55,7 +56,7 @@ impl Looks {
     }
 }
 
-/// Whether there is a limit. The calling thread looks itself.
+/// Whether there is a limit. The calling thread reads the files itself.
 #[cfg(feature = "report-file")]
 pub(super) fn is_limited() -> bool {
     resident::look(Look::Quick).is_some()

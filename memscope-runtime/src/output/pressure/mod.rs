@@ -2,7 +2,7 @@
 //!
 //! The thread needs no runtime, and sleeps most of the time: [`pace`] says how long. When memory
 //! crosses a share of the limit, it writes the report and then calls the program. Near the limit
-//! there is little memory left, so a report may take a part of the room only, beside memory that
+//! there is little memory left. So a report may take only a part of the room, besides memory that
 //! the thread holds for it.
 
 mod levels;
@@ -32,21 +32,22 @@ use levels::Levels;
 use looks::Looks;
 use pace::Pace;
 
-/// Bits of `STATE`: what the thread is for, and whether it runs.
+/// What the thread is for, and whether it runs: the three bits below.
 static STATE: AtomicU8 = AtomicU8::new(0);
-/// A report is to be written.
+/// Flag: the thread writes reports.
 const REPORTS: u8 = 1;
-/// A function of the program is to be called.
+/// Flag: the thread calls a function of the program.
 const CALLS: u8 = 2;
 const RUNS: u8 = 4;
 
-/// Has the limit watched for reports, from the next occasion on.
+/// Makes the thread watch the limit for reports, from the next occasion on.
 #[cfg(feature = "report-file")]
 pub(crate) fn want_reports() {
     want(REPORTS);
 }
 
-/// Has the limit watched if the program asked for that, after its settings have changed.
+/// Makes the thread watch the limit if the program asks for that. Must be called when its settings
+/// have changed.
 pub(crate) fn settings_changed() {
     want(if config::on_pressure().is_some() { CALLS } else { 0 });
 }
@@ -78,8 +79,8 @@ pub(crate) fn start_if_limited() {
     }
 }
 
-/// Called in a forked child, which has no such thread. It writes no reports: these are its
-/// parent's.
+/// Must be called in a forked child, which has no such thread. The child writes no reports, because
+/// the files are its parent's.
 #[cfg(unix)]
 pub(crate) fn forked() {
     let state = STATE.load(Ordering::Relaxed);
@@ -123,8 +124,8 @@ fn watch() {
             levels.note_report(share, begun.elapsed());
             tell(&usage, share);
         } else if levels.is_half_way(&usage) && usage.used_bytes >= named_at {
-            // While there is room for it: the report at the first share then has the names. Again
-            // when memory has risen by a twentieth of the limit.
+            // Names are looked up while there is room for it, so that the report at the first share
+            // has them. They are looked up again when memory has risen by a twentieth of the limit.
             symbols::want_stack_names();
             named_at = usage.used_bytes.saturating_add(usage.limit_bytes / 20);
         }
@@ -147,19 +148,20 @@ impl Held {
             && let Ok(bytes) = usize::try_from(bytes)
             && self.0.try_reserve_exact(bytes).is_ok()
         {
-            // Not zero: these pages must be there.
+            // The bytes are not zero, so that the pages are in memory.
             self.0.resize(bytes, 1);
             black_box(&self.0);
         }
     }
 
-    /// Returns how much it was.
+    /// Frees the memory, and returns its size.
     fn release(&mut self) -> usize {
         std::mem::take(&mut self.0).len()
     }
 }
 
-/// Writes the report. What it lists may take what was held for it, and an eighth of the room.
+/// Writes the report. Its lists may take the memory that was held for it, and an eighth of the
+/// room.
 #[cfg(feature = "report-file")]
 fn report(usage: &Usage, held_bytes: usize) {
     const LEAST_BYTES: usize = 256 << 10;

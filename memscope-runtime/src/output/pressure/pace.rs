@@ -1,8 +1,8 @@
 //! How long the watching thread sleeps between two looks.
 //!
 //! It looks often while memory rises towards the next share, and seldom while nothing changes. A
-//! look takes some ten microseconds. Looks may take half a percent of one core, and save up five
-//! milliseconds of it for the time when memory rises fast.
+//! look takes some ten microseconds. Looks may take half a percent of one core. Up to five
+//! milliseconds that they did not use are kept for when memory rises fast.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// The shortest pause while memory does not rise.
 const CALM: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(100);
-/// Memory that a process fills in a second at most, as one core touches it.
+/// The most memory that a process is assumed to fill in a second, with one core.
 const MOST_A_SECOND: u64 = 1 << 30;
-/// The part of the time that looks may take: one in so many.
+/// Looks may take one part in this many of the time.
 const SHARE: u32 = 200;
-/// What they may save up of it.
+/// The most unused time that is kept.
 const MOST_SAVED: Duration = Duration::from_millis(5);
-/// How many looks fit into the time to the next share, at the present rate.
+/// How many looks are made before memory reaches the next share, at the present rate.
 const LOOKS: u64 = 4;
 
 #[derive(Debug, Default)]
@@ -29,7 +29,8 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Returns the pause after a look that took so long. `missing_bytes`: to the next share.
+    /// Returns the pause after a look that took this long. `missing_bytes` are missing up to the
+    /// next share.
     pub(super) fn pause(
         &mut self,
         usage: &Usage,
@@ -44,7 +45,7 @@ impl Pace {
         let least = if has_saved { SHORTEST } else { took.saturating_mul(SHARE).max(SHORTEST) };
         let pause = match missing_bytes {
             None => LONGEST,
-            // A program that rests may begin at any time.
+            // A program that is at rest may begin to allocate at any time.
             Some(missing) => {
                 let calm = time_for(missing, MOST_A_SECOND).clamp(CALM, LONGEST);
                 let rate = rate(risen, self.pause);

@@ -11,7 +11,7 @@ use crate::{
 
 /// Columns whose cells begin below their heading; those of others end there.
 const LEFT: [&str; 6] = ["SITE", "TYPE", "AT", "NAME", "STATE", "CODE"];
-/// Its cells are indented.
+/// The column whose cells are indented.
 const TREE: &str = "TASK";
 
 /// Names as programs and hostile programs have them.

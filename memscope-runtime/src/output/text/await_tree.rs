@@ -19,9 +19,9 @@ use crate::{
 const LINE_COLUMNS: usize = 68;
 const LONG_LINE_COLUMNS: usize = 200;
 const FUNCTION_COLUMNS: usize = 28;
-/// Lines that are further in are not indented any more.
+/// Lines at a greater depth are not indented further.
 const MOST_INDENTS: usize = 10;
-/// Of a chain without branches its first line and its last two are shown.
+/// The most lines of a chain without branches: its first line and its last two are shown.
 const MOST_OF_CHAIN: usize = 3;
 /// Stands for a time that is not measured.
 const NO_TIME: &str = "-";
@@ -30,9 +30,9 @@ const NO_TIME: &str = "-";
 #[derive(Debug)]
 pub(super) struct Lines<'s> {
     pub(super) points: &'s [AwaitPoint],
-    /// Await points from this one on are counted only.
+    /// Await points from this one on are only counted.
     pub(super) most: usize,
-    /// All frames are shown, with their whole names.
+    /// Whether all frames are shown, with their whole names.
     pub(super) is_long: bool,
     /// How many leading bytes of paths to leave out.
     pub(super) folder: usize,
@@ -70,7 +70,7 @@ impl Lines<'_> {
                 at = ends[at];
                 continue;
             }
-            // The chain that begins here: all have the same below them.
+            // The chain that begins here: all of its nodes have the same nodes below them.
             let is_chain = |at: &usize| at + 1 < nodes.len() && ends[at + 1] == ends[*at];
             let last = (at..nodes.len()).find(|at| !is_chain(at)).unwrap_or(at);
             let is_folded = !self.is_long && last + 1 - at > MOST_OF_CHAIN;
@@ -209,7 +209,7 @@ mod tests {
         json!({ "function": function, "file": file, "line": line, "size_bytes": 8, "locals": [] })
     }
 
-    /// Tasks at each chain, with so many bytes, that have waited so many seconds.
+    /// A snapshot with tasks at each chain: their bytes, and how many seconds each has waited.
     fn snapshot(chains: &[(&[Value], u64, &[u64])]) -> MemorySnapshot {
         let (mut points, mut tasks) = (Vec::new(), Vec::new());
         for (frames, bytes, seconds) in chains {

@@ -20,8 +20,8 @@ const WAY_COLUMNS: usize = 100;
 /// Columns for the variable of a task.
 const VARIABLE_COLUMNS: usize = 24;
 
-/// Prints the roots, those first that hold most alone, then what several hold, then what none
-/// reaches. The first twenty of each; `{:#}` prints all.
+/// Prints the roots, the ones that hold most alone first. Then come what several roots hold, and
+/// what none reaches. Prints the first twenty of each; `{:#}` prints all.
 impl fmt::Display for HeapGraph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let _work = own_work::work();

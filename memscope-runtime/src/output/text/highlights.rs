@@ -12,8 +12,8 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
-/// What a site's tasks left behind stands out from so many bytes on, if it is less than a byte for
-/// each of them.
+/// What a site's tasks left behind is shown from this many bytes on, if it is less than a byte for
+/// each task.
 const LEAST_WITHOUT_EACH: u64 = 64 << 10;
 
 /// How many findings of one kind are printed.

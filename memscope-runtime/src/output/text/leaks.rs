@@ -140,7 +140,7 @@ impl fmt::Display for Leak {
             write!(f, " In it: {}.", names.join(", "))?;
         }
         write!(f, "\n        fix: {}", cell(&self.fix, 400))?;
-        // Files that were written before it was said lack the reason.
+        // Files of earlier versions lack the reason.
         if self.certainty_reason.is_empty() {
             return Ok(());
         }

@@ -51,8 +51,8 @@ pub use selected::Selected;
 pub(crate) const MOST_ROWS: usize = 20;
 pub(crate) const NAME_COLUMNS: usize = 36;
 pub(crate) const PLACE_COLUMNS: usize = 28;
-/// Unannotated tasks are shown from this many bytes on; their site too, with the futures of those
-/// that live.
+/// Unannotated tasks are shown from this many bytes on. So is their site, from this many live bytes
+/// or bytes of living futures on.
 const LEAST_UNANNOTATED: u64 = 1_024;
 const NOT_MEASURED: &str = "not measured";
 const UNKNOWN: &str = "unknown";
@@ -241,7 +241,7 @@ fn number(number: u64) -> String {
     if number == 0 { NONE.to_owned() } else { count(number) }
 }
 
-/// Formats a source location. `folder`: how many leading bytes of the path to leave out.
+/// Formats a source location, without the first `folder` bytes of the path.
 pub(crate) fn place(file: &str, line: u32, folder: usize) -> String {
     let file = file.get(folder..).unwrap_or(file);
     if file.is_empty() {

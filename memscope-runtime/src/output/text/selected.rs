@@ -126,11 +126,11 @@ mod tests {
             assert_eq!(sites.collect::<Vec<_>>(), expected, "{ranking:?}");
             let tasks = order(&text, "TASK");
             match ranking {
-                // Of living tasks nothing is retained; they are in the order of what they took.
+                // Living tasks have retained nothing. They are in the order of what they allocated.
                 Ranking::Retained => assert_eq!(tasks[0], "delta", "{text}"),
                 _ => assert_eq!(tasks, expected, "{ranking:?}\n{text}"),
             }
-            // Each stack is of the site that it was of.
+            // Each stack still belongs to its site.
             let site = |at: usize| {
                 let stack = &selected.rows().stacks()[at];
                 &*selected.rows().sites()[stack.site.expect("a site")].name

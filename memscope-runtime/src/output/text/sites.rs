@@ -95,7 +95,7 @@ fn lives(site: &SiteProfile) -> [String; 4] {
         return [seen, known(done), known(site.cancelled), known(site.panicked)];
     }
     if site.ended_unknown != 0 {
-        // These ended, but how is not known.
+        // These tasks ended in a way that is not known.
         let kept = |tasks: u64, what: &str| match tasks {
             0 => String::new(),
             tasks => format!(", {} {what}", count(tasks)),

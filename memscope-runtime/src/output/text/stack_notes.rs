@@ -12,7 +12,7 @@ const NO_LINES: &str = "lines: none is known of this code; `debug = \"line-table
     program's profile in Cargo.toml gives it some";
 
 impl MemorySnapshot {
-    /// Prints a line for each.
+    /// Prints a line for each kind of note.
     pub(super) fn stack_notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.stack_names_pending() {
             0 => {}

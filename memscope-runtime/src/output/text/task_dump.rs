@@ -21,9 +21,9 @@ use crate::{
 /// Columns for a line of the tree.
 const LINE_COLUMNS: usize = 200;
 
-/// Prints the tasks by their names, below each the functions that wait, outermost first: with the
-/// tasks that wait there, and their bytes. What most tasks share comes first. The first twenty of
-/// each; `{:#}` prints all.
+/// Prints the tasks by their names. Below each name are the functions that wait, outermost first,
+/// with the tasks that wait there and their bytes. What most tasks share comes first. Prints the
+/// first twenty of each; `{:#}` prints all.
 impl fmt::Display for TaskDump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let _work = own_work::work();
@@ -81,7 +81,7 @@ impl TaskDump {
 }
 
 impl TaskDump {
-    /// What to do about places that are not known for want of debug information.
+    /// Prints what to do about places that are not known because debug information is missing.
     fn memory_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tasks = number_of(self.without_types, "waiting task");
         match &self.memory {

@@ -19,7 +19,7 @@ pub(super) struct Line {
     below: Vec<Self>,
     /// Whether the bytes of the task are in a line above.
     is_repeated: bool,
-    /// How many futures of a list it is about; 0 for any other line.
+    /// How many futures of a list the line is about; 0 for any other line.
     futures: u64,
 }
 
@@ -41,8 +41,9 @@ pub(super) fn lines(task: &DumpedTask) -> Line {
     }
 }
 
-/// A line for each function, each below the one that awaits it. `futures`: how many futures of a
-/// list they are of, 0 if of none; `None` for what the task itself awaits.
+/// Makes a line for each function, each below the one that awaits it. `futures` is the number of
+/// futures of a list to which they belong, 0 for any other future, and `None` for what the task
+/// itself awaits.
 fn chain(
     first: String,
     frames: &[AwaitFrame],

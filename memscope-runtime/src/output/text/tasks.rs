@@ -51,7 +51,7 @@ impl MemorySnapshot {
         let is_shown = |task: &TaskMemoryProfile, live_bytes| {
             is_whole || task.is_annotated || live_bytes >= LEAST_UNANNOTATED
         };
-        // Many that ended and left little behind are much together.
+        // Many ended tasks that each left little behind are much together.
         let (mut single, mut alike) = group(self.tasks(), most_alike, ranking);
         let mut small = Rows::new();
         alike.retain(|group| {
@@ -145,7 +145,7 @@ fn polls(polls: u64, is_annotated: bool) -> String {
     if is_annotated || polls != 0 { number(polls) } else { NOT_MEASURED.to_owned() }
 }
 
-/// The state of a task, and of one that has finished what keeps its cell, if that is known.
+/// The state of a task. For a finished task, also what keeps its cell, if that is known.
 fn state(task: &TaskMemoryProfile) -> String {
     match task.has_handle.filter(|_| task.state.is_ended()) {
         Some(true) => format!("{}, unjoined", task.state),
@@ -187,13 +187,13 @@ fn group_row(group: &[&TaskMemoryProfile], has_items: bool, has_waits: bool) -> 
 
 type Rows<'a> = Vec<&'a TaskMemoryProfile>;
 
-/// What these tasks have of what rows are sorted by.
+/// The figure of these tasks by which rows are sorted.
 fn weight<'a>(tasks: impl Iterator<Item = &'a TaskMemoryProfile>, ranking: Ranking) -> u64 {
     tasks.fold(0, |sum, task| ranking.and(sum, ranking.of_task(task)))
 }
 
-/// How many groups stand before the first task: those that have more of what rows are sorted by.
-/// Groups of ended tasks stand behind the tasks if that is live bytes.
+/// How many groups come before the first task, because the figure by which rows are sorted is
+/// larger. If rows are sorted by live bytes, groups of ended tasks come after the tasks.
 fn before(groups: &[Rows<'_>], lines: &[(usize, &TaskMemoryProfile)], ranking: Ranking) -> usize {
     let first = lines.iter().enumerate().take_while(|(at, (depth, _))| *at == 0 || *depth != 0);
     let first = weight(first.map(|(_, (_, task))| *task), ranking);
@@ -238,7 +238,8 @@ fn group(
     (single, alike)
 }
 
-/// Tasks below their parents; each level is sorted by what a task and all below it have.
+/// Tasks below their parents. Each level is sorted by the figures of a task and of all tasks below
+/// it.
 struct Tree<'a> {
     roots: Rows<'a>,
     children: HashMap<TaskId, Rows<'a>>,

@@ -1,21 +1,22 @@
-//! The largest of many, in whatever order they arrive: the newest events, the largest tasks.
+//! A bounded heap that keeps the largest of many values, such as the newest events or the largest
+//! tasks.
 
 use std::cmp::Reverse;
 
-/// By what they are compared.
+/// Values that are compared by a rank.
 pub(crate) trait Ranked: Copy {
     type Rank: Ord;
 
     fn rank(&self) -> Self::Rank;
 }
 
-/// The `N` largest of those that were added, in a min-heap with the smallest on top. Of equal ones
-/// the first stay.
+/// The `N` largest of the values that were added, in a min-heap with the smallest on top. Of equal
+/// values the first ones stay.
 #[derive(Debug)]
 pub(crate) struct Largest<T, const N: usize> {
     heap: [T; N],
     len: usize,
-    /// The most that there ever were.
+    /// The most values that there ever were.
     most: usize,
 }
 
@@ -51,7 +52,7 @@ impl<T: Ranked, const N: usize> Largest<T, N> {
         &self.heap[..self.len]
     }
 
-    /// All of them, the largest first; then there are none.
+    /// Takes out all values, the largest first.
     pub(crate) fn take(&mut self) -> &[T] {
         let all = &mut self.heap[..std::mem::take(&mut self.len)];
         all.sort_unstable_by_key(|it| Reverse(it.rank()));

@@ -1,11 +1,11 @@
 //! The collector: it drains the threads' rings of events and takes the samples of the timeline.
 //!
-//! Each snapshot collects too, so everything works without the collector's thread; only, rings may
-//! fill up between two snapshots. From `init` on, a poll of a task starts the thread, and so does
-//! what a new unannotated task or thread allocates. The thread ends by itself when nothing has
-//! happened for a while, and is started again by the next poll. Where a poll has not started it, it
-//! stays. It needs no memory from the program's heap. Rules by which samples walk the stack are
-//! learned on the way.
+//! Each snapshot collects too, so everything works without the collector's thread. But then rings
+//! may fill up between two snapshots. From `init` on, a poll of a task starts the thread, and so
+//! does the first allocation of an unannotated task or of a thread. If a poll has started it, it
+//! ends by itself when nothing has happened for a while, and the next poll starts it again.
+//! Otherwise it stays. The thread needs no memory from the program's heap. It also learns the rules
+//! by which samples walk the stack.
 
 pub(crate) mod points;
 pub(crate) mod series;
@@ -34,10 +34,10 @@ use crate::{
     resident, symbols,
 };
 
-/// How many life-cycle events are kept.
+/// The most life-cycle events that are kept.
 const LIVES: usize = 512;
-/// How many large blocks are kept, and how many long polls. They are rare, and kept apart so that
-/// life-cycle events do not push them out.
+/// The most large blocks that are kept, and the most long polls. Both are rare, and kept apart so
+/// that life-cycle events do not push them out.
 const RARE: usize = 64;
 
 /// An event, and the order in which it was taken out of its ring. Events of one thread that have
@@ -77,8 +77,8 @@ pub(crate) struct History {
     sampled_ns: u64,
     /// How long the last sample took.
     sampling_ns: u64,
-    /// Samples taken so far, by snapshots and by the collector, and the longest that one of the
-    /// collector's took.
+    /// Samples taken so far, by snapshots and by the collector, and the longest time that the
+    /// collector took for one.
     looks: u64,
     longest_look_ns: u64,
     /// Bytes of all allocations at the last sample, and tasks spawned and ended.
@@ -101,7 +101,7 @@ static HISTORY: Lock<History> = Lock::new(History {
     active_ns: 0,
 });
 
-/// Held by the thread that gathers a sample. No thread waits for it.
+/// A lock that the thread holds which gathers a sample. No thread waits for it.
 static GATHERING: Lock<()> = Lock::new(());
 
 /// What a snapshot takes out of the history.
@@ -117,11 +117,11 @@ pub(crate) struct Collected {
 }
 
 impl Collected {
-    /// The memory of the whole history, for where it could not be read.
+    /// The memory of the whole history, for a snapshot that could not read it.
     pub(crate) const MOST_OWN_BYTES: u64 = size_of::<History>() as u64;
 }
 
-/// How often a copy is tried while others add to the history.
+/// How often a copy is tried while other threads add to the history.
 const ATTEMPTS: usize = 4;
 
 /// Drains all rings, takes a sample of this reading, and copies what the history has. Must be
@@ -133,7 +133,7 @@ pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
     let mut amounts = {
         let mut history = HISTORY.lock_for_a_while()?;
         history.drain();
-        // A level of the sites that a reading lists would be too low for all of them.
+        // A reading of only some sites would give levels that are too low.
         if !reading.is_cut {
             history.samples.take(reading, clock::now_ns(), resident);
         }
@@ -141,7 +141,7 @@ pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
         history.amounts()
     };
     for _ in 0..ATTEMPTS {
-        // Without the lock, because it allocates.
+        // Runs without the lock, because it allocates.
         let mut points = Points::with_room(amounts)?;
         let history = HISTORY.lock_for_a_while()?;
         amounts = history.amounts();
@@ -219,8 +219,9 @@ impl History {
         is_time && self.samples.is_due(now_ns)
     }
 
-    /// Returns the pause until the next round. `any`: the last round saw an event; `most`: the
-    /// largest number of events in one ring. Returns `None` if nothing has happened for a while.
+    /// Returns the pause until the next round, or `None` if nothing has happened for a while. `any`
+    /// says whether the last round saw an event. `most` is the largest number of events in one
+    /// ring.
     fn pause(&mut self, now_ns: u64, any: bool, most: u32, allocated: u64) -> Option<Duration> {
         let counts = registry::counts();
         let seen = [allocated, counts.spawned, counts.ended];
@@ -253,7 +254,7 @@ fn one_round() -> Option<Duration> {
     let gathering = if history.is_sample_due(now_ns) { GATHERING.try_lock() } else { None };
     let gathered = gathering.as_ref().map(|_| history.samples.gather());
     drop(history);
-    // Without the lock, because it walks over all accounts.
+    // Runs without the lock, because it walks over all accounts.
     let gathered = gathered.map(|mut gathered: Gathering| {
         gathered.fill(now_ns);
         gathered
@@ -280,8 +281,8 @@ const LONG: Duration = Duration::from_secs(1);
 /// The thread ends when nothing was allocated, started or ended for this long.
 const QUIET_NS: u64 = 10_000_000_000;
 
-/// What the thread is to do: the bits of `WHAT`. The upper bits count its starts, so that a thread
-/// that is to end does not mistake the next thread's state for its own.
+/// The state of the thread, in the bits of `WHAT`. The upper bits count its starts, so that a
+/// thread that is to end does not mistake the next thread's state for its own.
 static STATE: AtomicU32 = AtomicU32::new(OFF);
 const OFF: u32 = 0;
 /// The thread is started as soon as something happens.
@@ -294,7 +295,7 @@ fn want() {
     pending_starts::want(Pending::Collector, &START);
 }
 
-/// From now on the thread may be started.
+/// Allows the thread to be started from now on.
 pub(crate) fn arm() {
     let _ = STATE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
         (state & WHAT == OFF).then_some(state | ARMED)
@@ -302,7 +303,7 @@ pub(crate) fn arm() {
     want();
 }
 
-/// The thread is to end, and is not started again.
+/// Makes the thread end, and forbids to start it again.
 pub(crate) fn disarm() {
     STATE.fetch_and(!WHAT, Ordering::Relaxed);
 }
@@ -357,7 +358,8 @@ fn run(state: u32) {
     want();
 }
 
-/// Called in a forked child, which has no such thread: the next thing that happens starts it again.
+/// Must be called in a forked child, which has no such thread. The next event starts the thread
+/// again.
 pub(crate) fn forked() {
     let state = STATE.load(Ordering::Relaxed);
     if state & WHAT == RUNNING {

@@ -14,7 +14,7 @@ use crate::{
 /// The points of a [`Trend`].
 const TREND_POINTS: usize = 16;
 
-/// How much of each kind there is.
+/// The number of entries of each kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Amounts {
     pub(super) process: usize,
@@ -68,13 +68,13 @@ fn start(points: usize) -> usize {
     points.checked_sub(1).map_or(0, |last| last % step(points))
 }
 
-/// Returns how many points of so many a stack's row shows.
+/// Returns how many of `points` points a stack's row shows.
 pub(super) fn spread(points: usize) -> usize {
     points.min(TREND_POINTS)
 }
 
-/// Whether a stack's row shows this one of so many points: the first and the last, and others
-/// evenly between. By the first it is known what was there before.
+/// Whether a stack's row shows this one of `points` points. It shows the first, the last, and
+/// others evenly between. The first one tells what was there before.
 fn is_spread(point: usize, points: usize) -> bool {
     const STEPS: usize = TREND_POINTS - 1;
     let Some(last) = points.checked_sub(1).filter(|last| *last > STEPS) else { return true };
@@ -82,7 +82,7 @@ fn is_spread(point: usize, points: usize) -> bool {
 }
 
 impl Points {
-    /// Returns `None` if there is no memory for as much.
+    /// Makes lists with room for these amounts. Returns `None` if there is no memory for them.
     pub(super) fn with_room(room: Amounts) -> Option<Self> {
         Some(Self {
             process: reserve::list(room.process)?,
@@ -92,7 +92,7 @@ impl Points {
         })
     }
 
-    /// Whether as much fits in without an allocation.
+    /// Whether these amounts fit in without an allocation.
     pub(super) fn fits(&self, amounts: Amounts) -> bool {
         amounts.process <= self.process.capacity()
             && amounts.series <= self.series.capacity()

@@ -22,7 +22,8 @@ pub(super) struct Point {
 /// The samples of one task, site, shared owner or call stack.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Series {
-    /// The task's id, or the index + 1 of what it is; 0: the series is empty.
+    /// The task's id, or the index + 1 of the site, shared owner or place; 0 if the series is
+    /// empty.
     pub(super) key: u64,
     /// The index of the site, shared owner or place of a stack; of a task, that of its site.
     pub(super) site: u32,
@@ -49,7 +50,7 @@ pub(super) struct Group<const SERIES: usize> {
     table: [u8; SLOTS],
     /// The largest levels that have no series yet.
     new: Largest<Level, SERIES>,
-    /// The most series that there ever were.
+    /// The most series that there were at one time.
     most: usize,
 }
 
@@ -88,7 +89,8 @@ impl<const SERIES: usize> Group<SERIES> {
         self.series.iter().filter(|series| series.key != 0)
     }
 
-    /// NOTE: empty series are not written. So their pages are not resident until they are needed.
+    /// The series that are in use. NOTE: empty series are not written, so their pages are not
+    /// resident until they are needed.
     fn known_mut(&mut self) -> impl Iterator<Item = &mut Series> {
         self.series.iter_mut().filter(|series| series.key != 0)
     }

@@ -30,7 +30,7 @@ pub(crate) struct Samples {
     times: [u64; POINTS],
     process: [Process; POINTS],
     len: usize,
-    /// The last sample came too early: the next one replaces it.
+    /// Whether the last sample came too early, so that the next one replaces it.
     is_early: bool,
     /// The least distance between two samples.
     spacing_ns: u64,
@@ -124,7 +124,7 @@ impl Samples {
         self.end(place, sites, gathered.untracked_bytes, gathered.resident_bytes);
     }
 
-    /// Starts anew: a thread that is gone has left it half written.
+    /// Starts anew, because a thread that is gone has left the samples half written.
     pub(crate) fn forget(&mut self) {
         (self.len, self.is_early, self.spacing_ns) = (0, false, 0);
         self.sites.forget();
@@ -249,7 +249,7 @@ impl Samples {
 }
 
 /// A sample that is made without a reading, and without the lock of the history. It takes 20 KiB,
-/// which the gathering thread has to itself.
+/// which belong to the gathering thread alone.
 #[derive(Debug)]
 pub(crate) struct Gathering {
     at_ns: u64,
@@ -334,7 +334,7 @@ impl Gathering {
         }
     }
 
-    /// The levels that were found. A task that has a series and was not found is over.
+    /// The levels that were found. A task that has a series and was not found has ended.
     fn tasks(&self) -> impl Iterator<Item = &Level> {
         let known = self.known.iter().filter(|level| level.key != 0 && level.site != NOT_FOUND);
         known.chain(self.new.get())

@@ -9,8 +9,7 @@ use crate::{
     snapshot::capture::{Reading, TaskReading},
 };
 
-/// Returns the rows, those that hold most bytes first, and the index of a row by the number of its
-/// node.
+/// Returns the rows, most live bytes first, and the index of each row by the number of its node.
 pub(crate) fn await_points(
     reading: &Reading,
     measured: bool,

@@ -7,7 +7,7 @@ use crate::{
     primitives::reserve,
 };
 
-/// The newest first.
+/// The rows, the newest first.
 pub(crate) fn over_budget(names: &SiteNames) -> Vec<OverBudgetTask> {
     let (notes, _) = over_budget::notes();
     reserve::rows(notes, |note| {

@@ -34,8 +34,8 @@ pub(crate) struct Stacks {
     pub(crate) libraries: Vec<Library>,
 }
 
-/// Makes the rows of the largest stacks, most live bytes first. `sites`: the rows of sites, and the
-/// index of the site of each. `points`: how the live bytes of a place changed.
+/// Makes the rows of the largest stacks, most live bytes first. `sites` are the rows of sites, and
+/// the index of the site of each. `points` returns how the live bytes of a place changed.
 pub(crate) fn stacks<'a>(
     reading: &mut Reading,
     sites: (&[SiteProfile], &[u32]),
@@ -72,9 +72,10 @@ pub(crate) fn stacks<'a>(
     }
 }
 
-/// Tasks that are not annotated get their site once they have a name. What they allocated before
-/// counts in the site of tasks without a name. It is added to the same stack in the site that they
-/// moved to, if there is just one such site: the outermost calls are those of their type.
+/// Moves what unannotated tasks allocated before they had a name. They get their site with their
+/// name; before, they count in the site of tasks without a name. That part is added to the same
+/// stack in the site to which they moved, if there is just one such site. The outermost calls of
+/// the stack are those of their type.
 ///
 /// `is_annotated` returns `None` for a site without a row or a name.
 fn follow_moved_tasks(stacks: &mut Vec<StackReading>, is_annotated: impl Fn(u32) -> Option<bool>) {
@@ -99,7 +100,7 @@ fn follow_moved_tasks(stacks: &mut Vec<StackReading>, is_annotated: impl Fn(u32)
             to.allocated_bytes = to.allocated_bytes.saturating_add(from.allocated_bytes);
             to.live_samples += from.live_samples;
             to.samples += from.samples;
-            // Without a sample it is no row.
+            // Without a sample this stack gets no row.
             if let Some(from) = stacks.get_mut(index) {
                 (from.live_samples, from.samples) = (0, 0);
             }
@@ -193,7 +194,7 @@ mod tests {
         };
         let [early, to] = [reading(&FRAMES, 1, 0, 70), reading(&FRAMES, 2, 60, 5)];
         assert_eq!(moved(vec![early.clone(), to.clone()]), [(2, 60, 75)]);
-        // Another stack, an annotated site, or two that it might be: it stays as it is.
+        // The stack stays as it is beside another stack, an annotated site, or two possible sites.
         for other in [reading(&OTHERS, 2, 60, 5), reading(&FRAMES, 4, 60, 5)] {
             assert_eq!(moved(vec![early.clone(), other]).len(), 2);
         }

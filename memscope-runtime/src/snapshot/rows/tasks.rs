@@ -20,8 +20,8 @@ use crate::{
 /// snapshot of very many tasks want their sums.
 pub(crate) struct Tasks {
     rows: Once<Vec<TaskMemoryProfile>>,
-    /// The readings, until the rows exist. They are only read while the rows are made, and replaced
-    /// once the rows are complete. So they are whole as long as they are needed.
+    /// The readings, until the rows exist. They are only read while the rows are made, and dropped
+    /// once the rows are complete. So they are complete as long as they are needed.
     read: Lock<Option<Arc<Read>>>,
 }
 
@@ -30,13 +30,13 @@ pub(crate) struct Tasks {
 struct Read {
     tasks: Vec<TaskReading>,
     items: Vec<ItemsReading>,
-    /// By the number of a node, the index of the row that says where a task waits.
+    /// The index of the row that says where a task waits, by the number of its node.
     #[cfg_attr(not(feature = "layout"), expect(dead_code, reason = "it is not known there"))]
     await_points: MapByIndex<u32>,
     measured: bool,
 }
 
-/// Never half written.
+/// The value is never half written.
 impl Renew for Option<Arc<Read>> {
     fn renew(&mut self) {}
 }
@@ -56,7 +56,7 @@ impl Tasks {
         Self { rows: Once::new(), read: Lock::new(Some(Arc::new(read))) }
     }
 
-    /// What the rows are made of; `None` when they are made.
+    /// The readings from which rows are made; `None` once the rows exist.
     fn read(&self) -> Option<Arc<Read>> {
         self.read.lock().clone()
     }
@@ -66,15 +66,15 @@ impl Tasks {
         self.read.lock().as_ref().map_or(0, |read| read.tasks.len())
     }
 
-    /// The living tasks in the order of their ids, then the tasks that may have ended, then the
-    /// ended tasks whose future is still held, then the ended tasks that are kept; the last two the
+    /// The rows: the living tasks in the order of their ids, then the tasks that may have ended.
+    /// Then the ended tasks whose future is still held and the ended tasks that are kept, each the
     /// newest first.
     pub(crate) fn rows(&self) -> &[TaskMemoryProfile] {
         let mut is_whole = false;
         let rows = self.rows.get_or_init(|| {
             let _untracked = untracked();
             let work = own_work::work();
-            // For the text of these rows, and for other rows.
+            // Puts memory aside for the text of these rows, and for other rows.
             let _aside = reserve::put_aside();
             let Some(read) = self.read() else { return Vec::new() };
             // PERF: the length is known, so the rows are made in place.

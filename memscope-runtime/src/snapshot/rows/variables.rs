@@ -13,7 +13,7 @@ use crate::{
 /// The memory that one variable takes beside its row: names and places.
 const VARIABLE_BYTES: usize = 1 << 10;
 
-/// The live variables, the largest first; then, of each site, the last one that has ended or could
+/// The live variables, the largest first. Then, for each site, the last one that has ended or could
 /// not be followed.
 pub(crate) fn variables(reading: &Reading, names: &SiteNames) -> Vec<VariableProfile> {
     let mut live = reserve::rows(&reading.variables, |variable| {
