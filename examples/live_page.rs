@@ -23,13 +23,13 @@ use std::{
 use tokio::time::timeout;
 
 const ADDRESS: &str = "127.0.0.1:6071";
-/// So few that a round takes a while.
+/// The number of connections is small, so that a round takes a while.
 const CONNECTIONS: usize = 4;
 const REQUESTS: usize = 8_000;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What stands behind `--NAME`.
+/// Returns the argument after `--NAME`.
 fn argument(name: &str) -> Option<String> {
     env::args().skip_while(|argument| argument.strip_prefix("--") != Some(name)).nth(1)
 }
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Error> {
     let start = Instant::now();
     let is_over = || seconds.is_some_and(|it| start.elapsed() >= Duration::from_secs(it));
     while !is_over() {
-        // Sessions and rates of its own: those of the round before are freed.
+        // Each round has new sessions and rates. Those of the last round are freed.
         let shop = Arc::default();
         let round = web_service::run(&shop, REQUESTS, CONNECTIONS);
         match seconds {

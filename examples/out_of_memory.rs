@@ -1,11 +1,12 @@
-//! A small service that runs into its limit of memory, and tells why.
+//! A small service that reaches its memory limit, and whose report tells why.
 //!
-//! `cargo run --release --example out_of_memory` starts it as a second process with a limit of
-//! 64 MiB, which ends it as the kernel ends a service: without a word. What it leaves is the report
-//! of 95 %, written by memscope's own thread. The first process reads it.
+//! `cargo run --release --example out_of_memory` starts the service as a second process with a
+//! limit of 64 MiB. The service ends without a message, as if the kernel had killed it. It leaves
+//! the report at 95 %, which memscope's own thread has written. The first process reads this
+//! report.
 //!
-//! The limit is a setting, so that no rights are needed. In a container or under systemd the limit
-//! is found by itself.
+//! The limit is a setting, so that the example needs no rights. In a container or under systemd,
+//! memscope finds the limit.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use std::{
@@ -23,7 +24,7 @@ use memscope_rs::{
     builder, tracked,
 };
 
-/// Sessions that no client closes: the fault.
+/// The fault: sessions that no client closes.
 static SESSIONS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 /// A cache, which may be dropped at any time.
 static THUMBNAILS: Mutex<Option<HashMap<u64, Vec<u8>>>> = Mutex::new(None);
@@ -67,7 +68,8 @@ fn near_the_limit(pressure: &Pressure) {
         println!("     the cache of {} thumbnails is dropped", cache.len());
     }
     if *share > 0.94 {
-        // Here the kernel would end the process at any moment: no exit, and no report of it.
+        // From here on the kernel could kill the process at any moment, without a report at its
+        // exit.
         process::abort();
     }
 }
@@ -115,7 +117,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reads what the service left.
+/// Reads the report that the service has left.
 fn tell_why(report: &Path) -> Result<(), Box<dyn Error>> {
     let last = MemorySnapshot::read(report)?;
     println!("its last report\n\n{last}");

@@ -70,12 +70,13 @@ async fn login(State(sessions): State<Sessions>) -> &'static str {
     "welcome"
 }
 
-/// Five pieces of 64 KiB, each made when the server asks for it. They are the request's.
+/// Five pieces of 64 KiB, each made when the server asks for it. The pieces are the request's
+/// memory.
 async fn export() -> Body {
     Body::from_stream(iter(0..5).map(|_| Ok::<_, Infallible>(vec![b'x'; 64 * KIB])))
 }
 
-/// One event, and then none.
+/// A stream that has one event and does not end.
 async fn events() -> Body {
     Body::from_stream(iter([Ok::<_, Infallible>("started")]).chain(pending()))
 }

@@ -57,7 +57,7 @@ pub(crate) async fn run() -> Result<MemorySnapshot, Box<dyn std::error::Error>> 
     let clients: Vec<_> =
         (0..CONNECTIONS).map(|connection| tokio::spawn(ask(address, connection))).collect();
     meeting.wait().await;
-    // A snapshot has the names looked up by a thread of memscope's, for those after it.
+    // A thread of memscope looks up the names that a snapshot lacks. Later snapshots have them.
     while get_memory_snapshot().tool().names_awaited != 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

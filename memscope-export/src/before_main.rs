@@ -10,6 +10,6 @@ extern "C" fn before_main() {
     register(&WRITE);
 }
 
-// On Linux it comes before memscope reads its settings, and warns of reports that it cannot write.
-// It writes one atomic.
+// On Linux the function runs before memscope reads its settings and warns of reports that it cannot
+// write. It writes one atomic.
 memscope_runtime::__before_main!(".init_array.00099", before_main);

@@ -9,20 +9,20 @@ use memscope_runtime::{
 
 use crate::attribution::{Basis, Calls, Owner, Part};
 
-/// The root of what is known without a stack.
+/// The root of parts without a stack.
 pub(crate) const NO_STACK: &str = "(no stack)";
 /// The root of a stack whose outer calls are not known.
 const CUT: &str = "(calls further out)";
-/// What stands between an owner and estimates, in formats without labels.
+/// The name between an owner and its estimates, in formats without labels.
 const ESTIMATES: &str = "≈ sampled stacks";
 
-/// One call; or a name that stands where a call would.
+/// One call, or a name in the place of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Call<'s> {
-    /// Without characters that a terminal would not show.
+    /// The name, in which characters that a terminal would not show are escaped.
     pub(crate) name: String,
     pub(crate) file: &'s str,
-    /// 0 if it is not known.
+    /// The line, or 0 if it is not known.
     pub(crate) line: u32,
     pub(crate) place: Option<CodePlace<'s>>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct CodePlace<'s> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LoadedFile<'s> {
     pub(crate) start: u64,
-    /// The path of a shared library; `None`: the program itself.
+    /// The path of a shared library, or `None` for the program itself.
     pub(crate) library: Option<&'s str>,
 }
 
@@ -49,7 +49,7 @@ impl<'s> Call<'s> {
     }
 
     fn of_site(site: &'s SiteProfile) -> Self {
-        // NOTE: so no site is taken for a function, or for one of the names above.
+        // NOTE: with this prefix no site is taken for a function, or for one of the names above.
         let name = format!("site {}", site.name);
         Self { file: &site.file, line: site.line, ..Self::named(&name) }
     }
@@ -90,8 +90,8 @@ impl<'s> Owner<'s> {
 }
 
 impl<'s> Part<'s> {
-    /// The calls alone, in formats whose labels name the owner. What has no stack is below a root
-    /// of its own, by owner.
+    /// The calls alone, for formats whose labels name the owner. A part without a stack is below a
+    /// root of its own, by owner.
     pub(crate) fn calls(&self) -> Vec<Call<'s>> {
         let outer = match self.calls {
             Calls::Stack(_) => Vec::new(),
@@ -100,7 +100,7 @@ impl<'s> Part<'s> {
         outer.into_iter().chain(self.inner_calls()).collect()
     }
 
-    /// The calls below their owner, in formats without labels.
+    /// The calls below their owner, for formats without labels.
     pub(crate) fn calls_by_owner(&self) -> Vec<Call<'s>> {
         let mark = if let Basis::Estimate { .. } = self.basis { ESTIMATES } else { NO_STACK };
         let outer = [self.owner.call(), Call::named(mark)];
@@ -118,7 +118,7 @@ impl<'s> Part<'s> {
 
 fn stack_calls(stack: &StackProfile) -> impl Iterator<Item = Call<'_>> {
     let frames: slice::Iter<'_, StackFrame> = stack.frames.iter();
-    // Without any frame there is nothing else to show.
+    // A stack without any frame has only the name of what was cut.
     let is_cut = stack.is_cut || stack.frames.is_empty();
     is_cut.then(|| Call::named(CUT)).into_iter().chain(frames.rev().map(Call::of_frame))
 }

@@ -4,7 +4,7 @@ use memscope_runtime::{__terminal::visible, async_memory::MemorySnapshot};
 
 use crate::attribution::{Parts, PprofKind};
 
-/// Live bytes as folded stacks: `outermost;…;innermost bytes`, one line a stack.
+/// Writes live bytes as folded stacks: `outermost;…;innermost bytes`, one line a stack.
 ///
 /// Each site is a root. Below it are `≈ sampled stacks`, which are estimates, and `(no stack)`,
 /// which is the rest of its exact figure. So each root has exactly the bytes of its site.
@@ -23,7 +23,7 @@ pub fn folded(snapshot: &MemorySnapshot) -> String {
     folded_of(snapshot, PprofKind::Live)
 }
 
-/// [`folded`] of live or of allocated bytes.
+/// Writes live or allocated bytes as [`folded`] does.
 pub fn folded_of(snapshot: &MemorySnapshot, kind: PprofKind) -> String {
     let mut out = String::new();
     for part in Parts::of(snapshot, kind).rows.iter().filter(|part| part.bytes != 0) {
@@ -40,7 +40,7 @@ pub fn folded_of(snapshot: &MemorySnapshot, kind: PprofKind) -> String {
     out
 }
 
-/// A site as [`folded`] spells it, without the `site_` in front.
+/// Returns a site's name as [`folded`] spells it, without the `site_` in front.
 ///
 /// ```
 /// assert_eq!(memscope_export::folded_name("GET /a b;c"), "GET_/a_b,c");

@@ -38,8 +38,8 @@ pub(crate) fn value(snapshot: &MemorySnapshot) -> serde_json::Value {
 
 /// Writes the page with this snapshot inside: one file that opens without a network.
 ///
-/// The file makes no request to anywhere. Its policy allows its own script alone, and none of the
-/// names in the snapshot can become markup or code.
+/// The file makes no request. Its policy allows its own script alone, and none of the names in the
+/// snapshot can become markup or code.
 ///
 /// ```
 /// use memscope_runtime::async_memory::get_memory_snapshot;
@@ -69,7 +69,7 @@ pub fn write_html(snapshot: &MemorySnapshot, out: &mut dyn Write) -> io::Result<
     out.write_all(page.after.as_bytes())
 }
 
-/// The Content-Security-Policy of the [saved page](html), which it also carries inside.
+/// Returns the Content-Security-Policy of the [saved page](html), which the page also contains.
 pub fn html_policy() -> &'static str {
     &saved().policy
 }
@@ -79,7 +79,8 @@ fn saved() -> &'static Page {
     &SAVED
 }
 
-/// The page without a snapshot: it asks `events` and `snapshot.json` beside its own address.
+/// Returns the page without a snapshot. It asks for `events` and `snapshot.json` beside its own
+/// address.
 ///
 /// Events are server-sent events named `snapshot`. Their data is what
 /// [`page_update`](crate::page_update) writes, and `snapshot.json` what [`page_json`] writes.
@@ -87,7 +88,7 @@ pub fn live_page() -> &'static str {
     &live().0
 }
 
-/// The Content-Security-Policy of the [live page](live_page), for the header of that name.
+/// Returns the Content-Security-Policy of the [live page](live_page), for the header of that name.
 pub fn live_page_policy() -> &'static str {
     &live().1
 }
@@ -101,8 +102,8 @@ fn live() -> &'static (String, String) {
     &LIVE
 }
 
-/// Writes a snapshot as JSON for the page: a report that `MemorySnapshot::from_json` reads, and
-/// beside its fields what [`leaks`](MemorySnapshot::leaks) finds.
+/// Writes a snapshot as JSON for the page. It is a report that `MemorySnapshot::from_json` reads,
+/// and has also what [`leaks`](MemorySnapshot::leaks) finds.
 ///
 /// # Panics
 ///

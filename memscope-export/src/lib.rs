@@ -12,7 +12,7 @@ mod folded;
 mod speedscope;
 // The gzipped protobuf that `go tool pprof`, Pyroscope and Parca read.
 mod pprof;
-// The page: its files, put together, with a snapshot inside or live.
+// The page, with a snapshot inside or live.
 mod html;
 // Reports whose name ends in `.html` are written as the page.
 mod before_main;

@@ -1,8 +1,8 @@
-//! The files of the page, assembled into one: a style, a script of its modules, and their hashes.
+//! Assembles the files of the page into one: a style, a script of all modules, and their hashes.
 //!
-//! Each module becomes a function that is called at once. Its exports are the fields of what the
-//! function returns, and an import takes them apart. So names of two modules never meet.
-//! Comments stay out, and a level is indented by one space, so that the page is small.
+//! Each module becomes a function that is called at once. The function returns its exports as the
+//! fields of an object, from which an import takes them. So two modules may use the same name.
+//! Comments are left out, and a level is indented by one space, so that the page is small.
 
 use std::fmt::Write;
 
@@ -35,7 +35,7 @@ pub(crate) enum Source {
     Live,
 }
 
-/// A page without its data: what stands before and after it.
+/// A page without its data: the text before the data and the text after.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) before: String,
@@ -64,7 +64,7 @@ pub(crate) fn assemble(source: Source) -> Page {
     Page { before: filled(before, &part), after: filled(after, &part), policy }
 }
 
-/// The text with its parts in their places: `{{style}}`.
+/// Returns the text with its parts in their places, such as `{{style}}`.
 fn filled<'a>(text: &'a str, part: &impl Fn(&str) -> &'a str) -> String {
     let mut pieces = text.split("{{");
     let mut whole = pieces.next().unwrap_or_default().to_owned();
@@ -121,7 +121,7 @@ fn module(script: &mut String, name: &str, text: &str) {
         .expect("a string takes it");
 }
 
-/// Adds a line: a level is indented by one space, and lines of comments stay out.
+/// Adds a line in which a level is indented by one space, unless it is a comment.
 fn shorter(body: &mut String, line: &str) {
     let text = line.trim_start_matches(' ');
     if text.starts_with("//") {
@@ -139,7 +139,7 @@ fn import(body: &mut String, line: &str) {
     writeln!(body, "const {names} = module_{from};").expect("a string takes it");
 }
 
-/// The name that a declaration gives.
+/// The name that a declaration declares.
 fn exported(declaration: &str) -> Option<&str> {
     let rest = ["const ", "function ", "async function "]
         .into_iter()

@@ -57,7 +57,7 @@ struct Profile {
     weights: Vec<u64>,
 }
 
-/// The snapshot as a file for speedscope, with a profile of live and one of allocated bytes.
+/// Writes the snapshot as a file for speedscope, with a profile of live and one of allocated bytes.
 ///
 /// The roots are those of [`folded`](crate::folded()).
 ///

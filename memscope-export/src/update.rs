@@ -1,4 +1,5 @@
-//! One of many snapshots for the live page: the largest rows, and how many others there are.
+//! Writes an update of the live page: the largest rows of a snapshot, and how many others there
+//! are.
 
 use std::collections::HashMap;
 
@@ -12,18 +13,18 @@ use serde_json::{Map, Value};
 
 use crate::html;
 
-/// For the names of the lists, and the numbers of what they leave out.
+/// The bytes that are kept for the names of the lists and the numbers of rows that they leave out.
 const NAMES: usize = 1_000;
 
-/// The most tasks of which a row is made.
+/// The most tasks that have a row.
 const MOST_TASKS: usize = 500;
 
 /// Writes a snapshot as JSON for the live page, like [`page_json`](crate::page_json), in about
 /// `most_bytes`: of each list the largest rows, as far as they fit.
 ///
-/// `left_out` says of each list how many rows are not in it. The sums of the process are whole, and
-/// what [`leaks`](MemorySnapshot::leaks) finds is found in the whole snapshot. Where the findings
-/// alone are larger than `most_bytes`, so is the text.
+/// `left_out` says how many rows each list lacks. The sums of the process, and the findings of
+/// [`leaks`](MemorySnapshot::leaks), are those of the whole snapshot. If the findings alone are
+/// larger than `most_bytes`, so is the text.
 ///
 /// ```
 /// use memscope_runtime::async_memory::{MemorySnapshot, get_memory_snapshot};
@@ -40,8 +41,8 @@ pub fn page_update(snapshot: &MemorySnapshot, most_bytes: usize) -> String {
     page_update_with(snapshot, &snapshot.leaks(), most_bytes)
 }
 
-/// As [`page_update`], with findings of an earlier snapshot: looking for them takes most of the
-/// time that an update of many tasks takes.
+/// Writes what [`page_update`] does, with findings of an earlier snapshot. Looking for findings
+/// takes most of the time of an update of many tasks.
 ///
 /// # Panics
 ///
@@ -66,7 +67,7 @@ pub fn page_update_with(snapshot: &MemorySnapshot, leaks: &Leaks, most_bytes: us
             task.await_point = u32::try_from(moved(point, &points)).ok();
         }
     }
-    // The latest, in order, of the tasks that have a row.
+    // The latest events of the tasks that have a row, in order.
     let is_shown = |task| tasks.iter().any(|row| row.id == task);
     let events = snapshot.events().iter().rev().filter(|event| is_shown(event.task));
     let events: Vec<_> = events.collect();
@@ -90,12 +91,12 @@ pub fn page_update_with(snapshot: &MemorySnapshot, leaks: &Leaks, most_bytes: us
 struct Update {
     text: Vec<u8>,
     left_out: Map<String, Value>,
-    /// What the lists may take together.
+    /// The bytes that the lists may take together.
     bytes: usize,
 }
 
 impl Update {
-    /// All but the lists: see [`LISTS`].
+    /// Writes all fields but the lists: see [`LISTS`].
     fn new(snapshot: &MemorySnapshot, leaks: &Leaks, most_bytes: usize) -> Self {
         let Value::Object(mut head) = html::value(&head(snapshot)) else {
             unreachable!("a snapshot is an object")
@@ -111,7 +112,7 @@ impl Update {
         Self { text, left_out: Map::new(), bytes }
     }
 
-    /// The first rows that fit into a share of the bytes.
+    /// Returns the first rows that fit into a share of the bytes.
     fn fitting<'r, T: Serialize>(
         &self,
         rows: &'r [T],
@@ -127,8 +128,8 @@ impl Update {
         })
     }
 
-    /// Puts the rows of a list that others refer to by their index, and as many of the first as fit
-    /// beside them. Returns the new index of each.
+    /// Writes the rows of a list that other rows refer to by their index, and as many of the first
+    /// rows as fit beside them. Returns the new index of each.
     fn rows(
         &mut self,
         name: &str,
@@ -148,7 +149,7 @@ impl Update {
         indices
     }
 
-    /// Puts these rows of a list that has so many.
+    /// Writes these rows of a list that has `all` rows.
     fn put(&mut self, name: &str, rows: impl ExactSizeIterator<Item = impl Serialize>, all: usize) {
         let left_out = all - rows.len();
         if left_out != 0 {
@@ -158,7 +159,7 @@ impl Update {
         self.list(rows);
     }
 
-    /// Puts all points of the process, and of the largest sites and shared owners.
+    /// Writes all points of the process, and of the largest sites and shared owners.
     fn timeline(&mut self, snapshot: &MemorySnapshot) {
         let timeline = snapshot.timeline();
         let sites: Vec<_> = self.fitting(&timeline.sites, 14).collect();
@@ -198,7 +199,7 @@ impl Update {
     }
 }
 
-/// The lists of a snapshot, which are put one by one.
+/// The lists of a snapshot, which are written one by one.
 const LISTS: [&str; 12] = [
     "await_points",
     "events",
@@ -218,7 +219,7 @@ fn await_point(task: &TaskMemoryProfile) -> Option<usize> {
     task.await_point.and_then(|at| usize::try_from(at).ok())
 }
 
-/// The new index of a row. One that is no row's stays.
+/// The new index of a row. An index that is not a row's stays the same.
 fn moved(at: usize, indices: &HashMap<usize, usize>) -> usize {
     indices.get(&at).copied().unwrap_or(at)
 }

@@ -1,4 +1,4 @@
-//! What a scraper reads: the families, their figures, and texts that break no line.
+//! The metrics as a scraper reads them: the families, their figures, and texts that break no line.
 
 use memscope_export::{MetricFamily, MetricValue, metric_families, metrics, open_metrics};
 use serde_json::json;

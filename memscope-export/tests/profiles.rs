@@ -17,7 +17,8 @@ fn sample(functions: &[&str], values: (u64, u64), of: &[(&str, &str)]) -> ReadSa
     ReadSample { functions, values, labels: labels(of) }
 }
 
-/// Two sites; the stacks of the first have less than it, that of the second has more.
+/// Two sites. The stacks of the first have less than the site, and the stack of the second has
+/// more.
 fn shop() -> MemorySnapshot {
     let stacks = [
         stack(&["alloc::raw_vec::finish_grow", "shop::fill", "main"], 600, &json!({ "site": 0 })),
@@ -112,12 +113,13 @@ fn what_a_task_holds_has_its_label_and_the_await_point_at_which_it_waits() {
             sample(&["site conn", "(no stack)"], (10, 1), of("3", &[("figure", "exact")])),
         ]
     );
-    // A stack of several tasks: what each of them has beside it is not known.
+    // This stack belongs to several tasks. So it is not known what each of them holds beside the
+    // stack.
     let of_several = stack(&["shop::fill"], 300, &json!({ "site": 0 }));
     let profile = Read::of(&snapshot(&of_site, &parts(json!([of_several]))), PprofKind::Live);
     assert_eq!(profile.sums_of("site", "conn"), (1_000, 9));
     assert!(profile.samples().iter().all(|it| !it.labels.contains_key("task")));
-    // The task of a stack is the one of its live blocks, whichever have allocated in it.
+    // The task of a stack is that of its live blocks, and need not be the task that has allocated.
     let allocated = Read::of(&snapshot(&of_site, &parts(json!([of_one]))), PprofKind::Allocated);
     assert!(allocated.samples().iter().all(|it| !it.labels.contains_key("task")));
 }
@@ -143,7 +145,7 @@ fn a_task_whose_site_is_not_clear_is_in_no_sample_of_its_own() {
     let tasks = json!({ "tasks": [task(1, "conn", 3, 60, &json!({}))] });
     let profile = Read::of(&snapshot(&twins, &tasks), PprofKind::Live);
     assert_eq!(profile.sums_of("task", ""), (1_200, 11));
-    // Nor is one that has more than its site.
+    // Nor is a task counted that has more than its site.
     let tasks = json!({ "tasks": [task(1, "conn", 3, 101, &json!({}))] });
     let profile = Read::of(&snapshot(&twins[..1], &tasks), PprofKind::Live);
     assert_eq!(profile.sums_of("task", ""), (1_100, 8));
@@ -259,7 +261,7 @@ fn what_is_not_measured_has_no_sample_and_the_reason_is_said() {
     }
     let json: Value = serde_json::from_str(&speedscope(&snapshot)).expect("json");
     assert_eq!(json["profiles"][0]["samples"], json!([]));
-    // A file from before the number of allocations outside of tasks was there.
+    // An old file lacks the number of allocations outside of tasks.
     let mut old = serde_json::to_value(shop()).expect("json");
     old["process"]["untracked_allocation_count"] = Value::Null;
     let old: MemorySnapshot = serde_json::from_value(old).expect("a snapshot");

@@ -1,4 +1,4 @@
-//! Of any snapshot, as a damaged or hostile file may have it: sums are exact, and all parses back.
+//! Any snapshot, even of a damaged or hostile file, is written with exact sums and parses back.
 
 use std::collections::{HashMap, HashSet};
 
@@ -102,7 +102,7 @@ prop_compose! {
     }
 }
 
-/// The exact bytes of all, and of each name of a site, as it is shown.
+/// The exact bytes of the process, and of each site name as it is shown.
 fn exact(snapshot: &MemorySnapshot, kind: PprofKind) -> (u128, HashMap<String, u128>) {
     let process = snapshot.process();
     let (tracked, untracked) = match kind {
@@ -249,6 +249,6 @@ fn ten_thousand_stacks_keep_the_sums() {
     for name in ["a", "b", "c"] {
         assert_eq!(read.sums_of("site", name), (15_000_000, 3));
     }
-    // Their estimates are more than the sites have.
+    // The estimates exceed what the sites have.
     assert!(read.samples().len() > 9_900);
 }

@@ -1,6 +1,7 @@
-//! What the tools say that read the formats. `ci/export.sh` runs these where the tools are there.
+//! The tools that read the formats accept them. `ci/export.sh` runs these tests if the tools are
+//! installed.
 //!
-//! The process itself is the program: its tasks hold memory, and its stacks are sampled.
+//! The test's process is the program: its tasks hold memory, and its stacks are sampled.
 
 use std::{
     alloc::System,
@@ -121,7 +122,7 @@ fn go_reads_the_exact_sums_and_the_names_of_both_profiles() {
         }
         let said = go(&["-top", "-unit=B", file]);
         assert!(said.contains("readers::fill"), "{said}");
-        // What is inside of allocators is left out, and pprof changes no name.
+        // Functions inside of allocators are left out, and pprof changes no name.
         for inside in ["alloc::raw_vec::", "__rust_alloc", "memscope_runtime::alloc::"] {
             assert!(!said.contains(inside), "{inside} in\n{said}");
         }
@@ -129,7 +130,7 @@ fn go_reads_the_exact_sums_and_the_names_of_both_profiles() {
         assert!(raw.contains("Mappings\n1: 0x"), "{raw}");
         let program = SNAPSHOT.program().expect("a program");
         assert!(raw.contains(program.build_id.as_deref().expect("a build id")), "{raw}");
-        // The test's thread was started by the C library.
+        // The C library has started the test's thread, so it is one of the libraries.
         assert!(!SNAPSHOT.libraries().is_empty());
         for library in SNAPSHOT.libraries() {
             let build_id = library.build_id.as_deref().expect("a build id");
@@ -162,8 +163,8 @@ fn promtool_finds_nothing_wrong() {
     promtool.args(["check", "metrics"]).stdin(Stdio::piped());
     let mut promtool =
         promtool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("promtool");
-    // It reads the older text format: there a counter has `_total` in its name, and `# EOF` and
-    // `# UNIT` are comments.
+    // promtool reads the older text format, in which a counter has `_total` in its name, and `#
+    // EOF` and `# UNIT` are comments.
     let metrics = open_metrics(&SNAPSHOT);
     let mut counters = Vec::new();
     for line in metrics.lines() {
@@ -185,7 +186,7 @@ fn promtool_finds_nothing_wrong() {
     assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output));
 }
 
-/// Not ignored: it runs in the test itself.
+/// This test is not ignored, as inferno runs in the test itself.
 #[test]
 fn inferno_draws_each_site_with_its_exact_bytes() {
     write("live.folded", folded(&SNAPSHOT));

@@ -1,4 +1,4 @@
-//! What the live page is sent of a large service: bounded, and what is left out is counted.
+//! The update of a large service is bounded, and counts what it leaves out.
 
 use memscope_export::{page_json, page_update};
 use memscope_runtime::async_memory::{MemorySnapshot, get_memory_snapshot};

@@ -49,12 +49,12 @@ async fn holds(bytes: usize) {
     drop(held);
 }
 
-/// What it takes to answer one request from a snapshot of its own.
+/// How long it takes to answer one request from a new snapshot, for each request.
 #[derive(Debug, Default)]
 struct Times {
-    /// As a client sees it, in milliseconds.
+    /// The time that a client waits, in milliseconds.
     wall: Vec<f64>,
-    /// On the server's thread, in milliseconds.
+    /// The CPU time of the server's thread, in milliseconds.
     cpu: Vec<f64>,
 }
 
@@ -105,7 +105,7 @@ fn spawn_tasks(runtime: &tokio::runtime::Runtime) {
     }
 }
 
-/// A page watches for ten updates.
+/// Prints what a page costs that watches for ten updates.
 fn watched(address: SocketAddr) {
     let before = cpu_ms();
     let start = Instant::now();
@@ -124,7 +124,8 @@ fn resident_kib() -> u64 {
 
 const CLIENT: &str = "ANSWERS_CLIENT_OF";
 
-/// In a process of its own, whose memory is not the server's: asks for everything, and watches.
+/// Asks for everything, and watches. It runs in a process of its own, so that its memory is not
+/// measured.
 fn be_client(address: SocketAddr) {
     for path in ["/", "/metrics", "/snapshot.json", "/debug/pprof/heap"] {
         assert_eq!(get(address, path).status, 200);
@@ -132,7 +133,7 @@ fn be_client(address: SocketAddr) {
     events(address, |text| text.matches("event: snapshot").count() >= 3);
 }
 
-/// What a server takes before it is asked, and after its clients have gone.
+/// Prints the memory that a server takes before the first request, and after its clients have left.
 fn memory(heap: impl Fn() -> u64) -> memscope_server::Server {
     // The first snapshot makes what all others share.
     let (_, heap_before, resident_before) = (heap(), heap(), resident_kib());

@@ -5,7 +5,7 @@ use memscope_runtime::__server::{Wanted, register, warn};
 
 use crate::settings::builder;
 
-/// Starts the server as the environment asks for it. What is wrong is said on stderr, and the
+/// Starts the server as the environment asks for it. A mistake is reported on stderr, and the
 /// program goes on.
 fn start(Wanted { address, token, is_remote }: Wanted<'_>) {
     let wanted = builder().token(token.unwrap_or_default()).remote(is_remote);
@@ -24,5 +24,5 @@ extern "C" fn before_main() {
     register(&START);
 }
 
-// It writes one atomic.
+// The function writes one atomic.
 memscope_runtime::__before_main!(".init_array", before_main);

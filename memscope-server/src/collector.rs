@@ -14,16 +14,16 @@ use crate::families::Families;
 /// Adds memscope's metrics to a registry of the crate `prometheus-client`.
 ///
 /// At each scrape it encodes what `/metrics` of the server answers: the same names, units, labels
-/// and figures. No server need run.
+/// and figures. It works without a server.
 ///
-/// - Figures are of one snapshot, which all scrapes of a second share. Taking one is some
+/// - All figures come from one snapshot, which the scrapes of one second share. Taking one is some
 ///   milliseconds of work for thousands of tasks, on the thread that encodes.
 /// - Counters, and counts of the histogram, do not fall from scrape to scrape.
 /// - A family has at most 200 sites, and one series `site="(other)"` for all others.
-/// - What is not measured is absent. The registry's histograms must have a sum; that of the polls
-///   is not measured, so `memscope_poll_seconds_sum` is `NaN`.
-/// - The snapshot is memscope's own memory, kept until a later one is taken; the encoded text is
-///   the program's. A prefix or labels of the registry are added to each series.
+/// - A figure that is not measured is absent. The registry's histograms must have a sum; that of
+///   the polls is not measured, so `memscope_poll_seconds_sum` is `NaN`.
+/// - The snapshot is memscope's own memory, and is kept until a later one is taken. The encoded
+///   text is the program's memory. A prefix or labels of the registry are added to each series.
 ///
 /// ```
 /// use prometheus_client::{encoding::text::encode, registry::Registry};
@@ -59,7 +59,7 @@ fn push_family(encoder: &mut DescriptorEncoder<'_>, family: &MetricFamily) -> fm
         MetricKind::Counter => MetricType::Counter,
         MetricKind::Histogram => MetricType::Histogram,
     };
-    // The encoder puts the unit behind the name.
+    // The encoder appends the unit to the name.
     let name = family.name.strip_suffix(family.unit).and_then(|name| name.strip_suffix('_'));
     let unit = match family.unit {
         "bytes" => Unit::Bytes,
@@ -90,7 +90,7 @@ fn push_value(
         MetricValue::Number(number) => encoder.encode_gauge(number),
         MetricValue::Nanoseconds(number) => encoder.encode_gauge(&MetricValue::seconds(*number)),
         MetricValue::Histogram { buckets, count } => {
-            // The encoder adds them up.
+            // The encoder wants the count of each bucket alone, and adds them up itself.
             let mut below = 0;
             let all = buckets.iter().copied().chain([(f64::INFINITY, *count)]);
             let each = all.map(|(bound, count)| {

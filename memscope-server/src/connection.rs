@@ -1,5 +1,5 @@
-//! One connection: its limits and deadlines. A client that is slow, or says nothing, costs a place
-//! for a bounded time and holds no memory that grows.
+//! One connection: its limits and deadlines. A client that is slow or silent takes a place for a
+//! bounded time, and no memory that grows.
 
 use std::{
     fmt,
@@ -19,18 +19,18 @@ use hyper_util::{
 use tokio::{net::TcpStream, time::timeout};
 use tokio_io_timeout::TimeoutStream;
 
-/// For a request's head, and between two requests.
+/// How long the server waits for a request's head, and between two requests.
 const READ_HEAD: Duration = Duration::from_secs(10);
-/// For a client that takes nothing of what is written.
+/// How long the server waits for a client that takes nothing of what is written.
 const WRITE: Duration = Duration::from_secs(10);
-/// The page connects again after that.
+/// The longest life of a connection. The page then connects again.
 const LIFE: Duration = Duration::from_hours(1);
 
 const MOST_HEADERS: usize = 64;
-/// For a request's head, and for what is about to be written.
+/// The size of the buffers for a request's head and for what is about to be written.
 const MOST_BUFFER_BYTES: usize = 16 << 10;
 
-/// What has become of the clients that came.
+/// How many connections are open, and how many clients were accepted and refused so far.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) open: AtomicU64,
@@ -76,6 +76,6 @@ pub(crate) async fn serve(stream: TcpStream, routes: Router) {
         .max_buf_size(MOST_BUFFER_BYTES)
         .max_headers(MOST_HEADERS)
         .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(routes));
-    // What goes wrong with a client is the client's affair.
+    // Ignored: an error here concerns this client alone.
     let _ = timeout(LIFE, connection).await;
 }

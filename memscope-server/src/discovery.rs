@@ -13,11 +13,12 @@
 //! | `program` | the path of its file |
 //! | `asks_for_token` | whether a request must bring a token, which is in no file |
 //!
-//! Nothing here fails or is said: a program serves as well without its file. No link is followed,
-//! and no file replaced: each name is new, and has the process and its start in it. A file goes
-//! when its server ends or its process exits. What a killed process left goes when another one
-//! serves. A child by `fork` removes no file of its parent. A process that becomes another program
-//! by `exec` leaves its file, and a reader finds that nothing listens there.
+//! Errors here are not reported, as a program serves as well without its file. No link is followed,
+//! and no file is replaced: each name is new, and contains the process and its start. A file is
+//! removed when its server ends or its process exits. The files of a killed process are removed
+//! when another process serves. A child by `fork` removes no file of its parent. A process that
+//! becomes another program by `exec` leaves its file, and a reader finds that nothing listens
+//! there.
 
 use std::{
     env,
@@ -48,13 +49,13 @@ static FILES: Mutex<Vec<Announcement>> = Mutex::new(Vec::new());
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Announcement {
     path: PathBuf,
-    /// A child by `fork` has its parent's.
+    /// The process that has written it. A child by `fork` has a copy of its parent's entry.
     pid: u32,
 }
 
 impl Announcement {
-    /// Writes the file of a server at this address. `None`: there is no place for it. Must be
-    /// called inside `own`.
+    /// Writes the file of a server at this address. Returns `None` if there is no place for it.
+    /// Must be called inside `own`.
     pub(crate) fn write(address: SocketAddr, asks_for_token: bool) -> Option<Self> {
         static NUMBERS: AtomicU32 = AtomicU32::new(0);
         let folder = folder(user()?)?;
@@ -94,7 +95,7 @@ impl Announcement {
 
     fn remove(&self) {
         if self.pid == process::id() {
-            // An error: it is gone, or its folder is.
+            // An error means that the file or its folder is gone.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -120,11 +121,11 @@ fn user() -> Option<u32> {
 /// When a process started, in ticks since the system did.
 fn start_ticks(pid: &str) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before it may have any characters in it.
+    // The program's name stands before the last `)`, and may have any characters.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// Where numbers of processes mean the same as here.
+/// The namespace in which the numbers of processes mean the same as here.
 fn namespace() -> String {
     fs::read_link("/proc/self/ns/pid").unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -141,28 +142,29 @@ fn folder(user: u32) -> Option<PathBuf> {
     all.find(|it| is_private(it, user))
 }
 
-/// Makes a folder that this user alone can open. Returns whether it is one: not what another user
-/// has put there, and no link.
+/// Makes a folder that this user alone can open. Returns whether it is such a folder: no link, and
+/// no other user's.
 fn is_private(folder: &Path, user: u32) -> bool {
-    // An error: it is there already, or cannot be made.
+    // An error means that the folder is there already, or cannot be made.
     let _ = DirBuilder::new().mode(0o700).create(folder);
     let about = fs::symlink_metadata(folder);
     about.is_ok_and(|it| it.is_dir() && it.uid() == user && it.mode() & 0o777 == 0o700)
 }
 
-/// Removes files of processes that have ended without doing it.
+/// Removes files of processes that have ended without removing them.
 fn remove_stale(folder: &Path, namespace: &str) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.take(MOST_OTHERS).flatten() {
         let path = entry.path();
         if is_stale(&path, namespace) == Some(true) {
-            // An error: another process has done it.
+            // An error means that another process has removed the file.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Whether a file's process has ended. `None`: that is not known, or it is another kind of file.
+/// Whether a file's process has ended. Returns `None` if that is not known, or if it is another
+/// kind of file.
 fn is_stale(path: &Path, namespace: &str) -> Option<bool> {
     let about = fs::symlink_metadata(path).ok()?;
     if !about.is_file() || about.len() > MOST_BYTES {

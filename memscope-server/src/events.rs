@@ -23,8 +23,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// How soon the browser connects again after the stream has broken off.
 const RETRY: &[u8] = b"retry: 2000\n\n";
 
-/// A body without an end. The connection asks for the next update once it has written the last one,
-/// so a slow client holds one at most, and that is shared with the others.
+/// A body without an end. The connection asks for the next update once it has written the last one.
+/// So a slow client holds one update at most, which it shares with the other clients.
 #[derive(Debug)]
 pub(crate) struct Events {
     period: Interval,
@@ -33,7 +33,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// `None` if there are too many streams. Must be called inside `own`.
+    /// Returns `None` if there are too many streams. Must be called inside `own`.
     pub(crate) fn new(places: &Arc<Semaphore>) -> Option<Self> {
         let place = Arc::clone(places).try_acquire_owned().ok()?;
         let mut period = interval(PERIOD);

@@ -7,8 +7,8 @@ use memscope_runtime::__server::own;
 
 use crate::latest::{Taken, latest};
 
-/// The families of the latest snapshot. They are memscope's own memory; what is made of them
-/// outside of `own` is the program's.
+/// The families of the latest snapshot. They are memscope's own memory. What a caller makes of them
+/// outside of `own` is the program's memory.
 #[derive(Debug)]
 pub(crate) struct Families(Option<Arc<Taken>>);
 
@@ -16,7 +16,7 @@ impl Families {
     pub(crate) fn latest() -> Self {
         own(|| {
             let taken = latest();
-            // Made here, so that they are memscope's.
+            // They are made here, so that they are memscope's own memory.
             taken.families();
             Self(Some(taken))
         })

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) kind: PprofKind,
-    /// The name of the sites to show; `None`: all.
+    /// The name of the sites to show. `None` shows all sites.
     pub(crate) site: Option<String>,
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct Graph {
     pub(crate) policy: String,
 }
 
-/// Draws the graph. `None` if there is nothing to draw.
+/// Draws the graph. Returns `None` if there is nothing to draw.
 pub(crate) fn draw(snapshot: &MemorySnapshot, wanted: &Wanted) -> Option<Graph> {
     let folded = folded_of(snapshot, wanted.kind);
     let root = wanted.site.as_deref().map(folded_name);
@@ -47,13 +47,13 @@ fn is_below(line: &str, root: &str) -> bool {
     frame == root || frame.strip_prefix("site_") == Some(root)
 }
 
-/// The graph's script is a constant of the library, before any name. Its hash and that of the
-/// element's only handler allow it and nothing else.
+/// Returns the policy that allows the graph's script and the only handler of its element,
+/// each by its hash. The script is a constant of the library, and stands before any name.
 fn policy_of(svg: &str) -> String {
     let hash = |text: &str| BASE64.encode(Sha256::digest(text));
     let script = svg.split_once("<script").and_then(|(_, rest)| rest.split_once('>'));
     let script = script.and_then(|(_, rest)| rest.split_once("</script>"));
-    // Its text stands in several sections, which follow each other.
+    // The script's text stands in several sections, which follow each other.
     let script = script.map(|(text, _)| text.replace("<![CDATA[", "").replace("]]>", ""));
     format!(
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-hashes' 'sha256-{}' \

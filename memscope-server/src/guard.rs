@@ -19,13 +19,15 @@ const MOST_URL_BYTES: usize = 2_048;
 /// Which requests a router answers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Guard {
-    /// What each request must bring.
+    /// The token that each request must bring, if there is one.
     pub(crate) token: Option<String>,
-    /// Whether the name in the request must be that of this host: a server of its own asks for it.
+    /// Whether the host name in the request must be that of this host. It must for a server, but
+    /// not for mounted routes.
     pub(crate) checks_host: bool,
 }
 
-/// A page of another site cannot read the answer, even where its name leads to this host.
+/// The headers of each answer. With them a page of another site cannot read the answer, even if its
+/// host name leads to this host.
 const HEADERS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -35,10 +37,10 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
-/// The policy of what is no page.
+/// The policy of an answer that is not a page.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Answers a request, or says why not.
+/// Answers a request, or refuses it with a reason.
 pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let mut response = match guard.check(&request) {
         Ok(()) => next.run(request).await,
@@ -114,11 +116,11 @@ impl Guard {
     }
 }
 
-/// For these the process stands still.
+/// The paths for which the process stands still.
 const PICTURES: [&str; 3] = ["/holders.json", "/tasks.json", "/tasks.txt"];
 
-/// Whether the browser says that another site asks. Such a site may lead to a page to show, but not
-/// to a picture of the process, which stands still for it.
+/// Whether the browser says that another site asks. Such a site may link to a page, but not to a
+/// picture of the process, for which the process stands still.
 fn is_foreign(uri: &Uri, headers: &HeaderMap) -> bool {
     let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     let is_other = matches!(says("sec-fetch-site"), Some(b"cross-site" | b"same-site"));
@@ -126,8 +128,8 @@ fn is_foreign(uri: &Uri, headers: &HeaderMap) -> bool {
     is_other && !shows_page
 }
 
-/// Whether the request names this host in a way that no other site's name can lead to: by an IP
-/// address, or as `localhost`.
+/// Whether the request names this host by an IP address or as `localhost`. No other site has such a
+/// name.
 fn is_own_host(uri: &Uri, headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
@@ -161,7 +163,7 @@ fn brings(token: &str, uri: &Uri, headers: &HeaderMap) -> bool {
     bearer.or_else(query).is_some_and(|brought| is_same(&brought, token))
 }
 
-/// Compares in a time that depends on the lengths alone.
+/// Compares two tokens in a time that depends on the lengths alone.
 fn is_same(brought: &str, token: &str) -> bool {
     brought.as_bytes().ct_eq(token.as_bytes()).into()
 }

@@ -1,7 +1,7 @@
 //! One snapshot for all clients of one second, and what is made of it.
 //!
-//! However many clients ask, the program is looked at about once a second. Each format is made when
-//! the first client asks for it, and once.
+//! However many clients ask, a snapshot of the program is taken about once a second. Each format is
+//! made once, when the first client asks for it.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -20,25 +20,25 @@ use memscope_runtime::{
 };
 use tokio::{sync::Notify, time::sleep};
 
-/// How long a snapshot serves. A little less than the second between two updates, so that each
-/// update has a new one.
+/// How long a snapshot serves: a little less than the second between two updates, so that each
+/// update has a new snapshot.
 const SERVES: Duration = Duration::from_millis(900);
 
-/// How often it is looked whether a snapshot still serves, while there is one.
+/// The period in which an old snapshot is looked for and freed.
 const TIDY: Duration = Duration::from_secs(3);
 
-/// The most bytes of one update. The page gets one a second.
+/// The most bytes of one update. The page gets one update a second.
 const MOST_UPDATE_BYTES: usize = 190_000;
 
-/// How long findings serve the page's updates at least. They are about minutes, and looking for
-/// them takes longer than all else in an update of many tasks.
+/// How long findings serve the page's updates at least. Findings are about minutes, and looking for
+/// them is the longest part of an update of many tasks.
 const FINDINGS_SERVE: Duration = Duration::from_millis(9_900);
 
-/// Findings serve for so many times as long as looking for them took: of very many tasks, a
-/// hundredth of a core looks for them.
+/// Findings serve at least for this many times the duration of the search. So the search takes at
+/// most a hundredth of a core, even with very many tasks.
 const FINDINGS_SHARE: u32 = 100;
 
-/// What is made of a snapshot.
+/// A format in which a snapshot is served.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Format {
     Json,
@@ -53,7 +53,7 @@ pub(crate) enum Format {
 
 const FORMATS: usize = 7;
 
-/// A snapshot, and what was made of it so far.
+/// A snapshot, and the formats that were made of it so far.
 #[derive(Debug)]
 pub(crate) struct Taken {
     at: Instant,
@@ -64,7 +64,7 @@ pub(crate) struct Taken {
 
 static LATEST: Mutex<Option<Arc<Taken>>> = Mutex::new(None);
 
-/// What was found in an earlier snapshot.
+/// The findings of an earlier snapshot.
 #[derive(Debug)]
 struct Found {
     at: Instant,
@@ -104,7 +104,7 @@ pub(crate) async fn tidy() {
     }
 }
 
-/// Frees the snapshot, at the end of a server. Another one takes its own.
+/// Frees the snapshot, at the end of a server. Another server takes its own snapshot.
 pub(crate) fn forget() {
     own(|| {
         *lock(&LATEST) = None;
@@ -112,7 +112,7 @@ pub(crate) fn forget() {
     });
 }
 
-/// Frees the snapshot if it serves no more. Returns whether there is none.
+/// Frees the snapshot if it no longer serves. Returns whether there is none.
 fn forget_old() -> bool {
     let mut latest = lock(&LATEST);
     let is_old = latest.as_ref().is_none_or(|taken| taken.at.elapsed() >= SERVES);
@@ -146,7 +146,7 @@ impl Taken {
         })
     }
 
-    /// What stands out, in this snapshot or in one of the last seconds.
+    /// The findings of this snapshot, or of one of the last seconds.
     fn found(&self) -> Arc<Leaks> {
         let mut found = lock(&FOUND);
         let age = |found: &Found| self.at.saturating_duration_since(found.at);
@@ -177,7 +177,7 @@ impl Taken {
     }
 }
 
-/// A panic while the lock was held left a whole value behind.
+/// Locks the mutex. A panic of a holder does no harm, as the value is whole at each moment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,25 +10,26 @@ use crate::families::Families;
 
 /// Registers memscope's metrics on a meter, as instruments that are read at each collection.
 ///
-/// Names, attributes and figures are those of `/metrics` of the server; units are `By` and `s`. No
-/// server need run.
+/// Names, attributes and figures are those of `/metrics` of the server; units are `By` and `s`. It
+/// works without a server.
 ///
-/// - Gauges are observable gauges, counters are observable counters, of the same names; a counter
-///   has no `_total` in its name, as exporters to Prometheus add it.
+/// - Gauges are observable gauges, and counters are observable counters, of the same names. A
+///   counter has no `_total` in its name, as exporters to Prometheus add it.
 /// - OpenTelemetry has no observable histogram. The counts of `memscope_poll_seconds` are
 ///   observable counters: `memscope_poll_seconds_bucket` by the attribute `le`, the upper bound in
 ///   seconds as Prometheus writes it (`+Inf` for all), and `memscope_poll_seconds_count`. There is
-///   no sum: it is not measured.
-/// - Figures are of a snapshot that serves for a second. A collection that begins at the end of one
-///   has figures of two. Taking one is some milliseconds of work for thousands of tasks, on the
-///   reader's thread.
+///   no sum, as it is not measured.
+/// - Figures are of a snapshot that serves for a second. A collection that begins at the end of
+///   that second has figures of two snapshots. Taking one is some milliseconds of work for
+///   thousands of tasks, on the reader's thread.
 /// - Counters do not fall from collection to collection. A site that leaves the largest 200 of a
 ///   family is counted in `(other)` until it returns. A reader with delta temporality forgets such
-///   a site, and would count it anew: use the cumulative one, the SDK's default.
-/// - An instrument has at most 201 attribute sets, `memscope_tasks` at most that for each of its
-///   seven states: below the 2,000 of the SDK. What is not measured has none.
-/// - The snapshot is memscope's own memory, kept until a later one is taken; what the SDK holds of
-///   it is the program's. Call this once for a meter.
+///   a site, and would count it anew. So use cumulative temporality, the SDK's default.
+/// - An instrument has at most 201 attribute sets, and `memscope_tasks` at most 201 for each of its
+///   seven states. So each stays below the SDK's limit of 2,000. A figure that is not measured has
+///   no set.
+/// - The snapshot is memscope's own memory, and is kept until a later one is taken. What the SDK
+///   copies of it is the program's memory. Call this function once for a meter.
 ///
 /// ```
 /// use opentelemetry::metrics::MeterProvider;

@@ -1,5 +1,6 @@
-//! Answers that take a picture of the process, which stands still for some milliseconds: what holds
-//! the heap, and all tasks. Asked on a thread of its own, as they take a second and more.
+//! Answers that take a picture of the process: what holds the heap, and all tasks. The process
+//! stands still for some milliseconds. A thread of its own takes the picture, as it takes a second
+//! and more.
 
 use std::sync::Arc;
 
@@ -11,18 +12,18 @@ use memscope_runtime::{
 use serde_json::to_vec;
 use tokio::sync::{Mutex, oneshot};
 
-/// Held while a picture is taken and read: one at a time.
+/// Held while a picture is taken and read, so that there is one picture at a time.
 static ASKING: Mutex<()> = Mutex::const_new(());
 
 /// Why there is no picture.
 #[derive(Debug)]
 pub(crate) enum NoPicture {
-    /// Another client asks just now.
+    /// Another client's picture is being taken.
     Busy,
     Failed(String),
 }
 
-/// What is read in a picture, and how it is told.
+/// What is read in a picture, and the format of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// What holds the heap, as JSON.
@@ -33,7 +34,7 @@ pub(crate) enum Wanted {
     TasksText,
 }
 
-/// Takes a picture of the process, and reads in it.
+/// Takes a picture of the process, and answers with what is read in it.
 pub(crate) async fn picture(wanted: Wanted) -> Result<Bytes, NoPicture> {
     let _alone = ASKING.try_lock().map_err(|_| NoPicture::Busy)?;
     let answer = own(|| {

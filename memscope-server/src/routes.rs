@@ -36,7 +36,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 #[derive(Clone, Debug)]
 struct Shared {
     streams: Arc<Semaphore>,
-    /// Of a server of its own.
+    /// The counts of the server's connections. Mounted routes have none.
     counts: Option<Arc<Counts>>,
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn routes(checks: Guard, counts: Option<Arc<Counts>>) -> Router {
 
 const BYTES: &str = "application/octet-stream";
 
-/// `name`: of the file in which a browser saves it.
+/// Makes an answer. `name` is that of the file in which a browser saves it.
 fn answer(kind: &'static str, name: Option<&'static str>, bytes: Bytes) -> Response {
     let mut response = Response::new(Body::from(bytes));
     let headers = response.headers_mut();
@@ -82,7 +82,7 @@ fn answer(kind: &'static str, name: Option<&'static str>, bytes: Bytes) -> Respo
 }
 
 fn with_policy(mut response: Response, policy: &str) -> Response {
-    // A frame of another site is refused by the header alone: a page's own policy cannot say it.
+    // Only a header can refuse frames of another site. A policy inside a page cannot.
     if let Ok(policy) = HeaderValue::try_from(format!("{policy}; frame-ancestors 'none'")) {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
@@ -95,8 +95,8 @@ fn say(status: StatusCode, text: impl Into<String>) -> Response {
     (status, text).into_response()
 }
 
-/// The page at the root. It asks for paths beside its own: below `/memscope`, which is no folder,
-/// it is elsewhere.
+/// Answers the root with the page. The page asks for paths beside its own, so its own path must end
+/// in `/`. At a path without it, such as `/memscope`, the answer redirects.
 async fn root(OriginalUri(uri): OriginalUri) -> Response {
     if uri.path().ends_with('/') { page().await } else { own(|| to_page(&uri)) }
 }
@@ -108,7 +108,7 @@ async fn page() -> Response {
     })
 }
 
-/// Leads from the path at which the program has mounted the routes to the page below it.
+/// Redirects from the path at which the program has mounted the routes to the page below it.
 fn to_page(uri: &Uri) -> Response {
     let last = uri.path().rsplit('/').next().unwrap_or_default();
     let query = uri.query().map_or(String::new(), |query| format!("?{query}"));

@@ -1,7 +1,7 @@
 //! The server and its thread.
 //!
-//! The thread and its runtime are memscope's own: no worker of the program is needed to answer, and
-//! no byte of theirs is in the program's rows.
+//! The thread and its runtime are memscope's own. So no worker of the program is needed to answer,
+//! and no byte of the server is in the program's rows.
 
 use std::{
     io::{self, Write},
@@ -26,10 +26,11 @@ use crate::{
     latest,
 };
 
-/// The system has no more descriptors or memory for a connection: others must end first.
+/// The pause after a failure to accept. The system then has no descriptor or memory for another
+/// connection until one ends.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Connections that the system keeps until they are accepted.
+/// How many connections the system keeps until they are accepted.
 const MOST_WAITING: u32 = 1_024;
 
 const TOO_MANY: &[u8] =
@@ -48,7 +49,7 @@ const TOO_MANY: &[u8] =
 pub struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
-    /// In a lock, so that the server can be in a static.
+    /// Receives when the thread has ended. It is in a lock, so that the server can be in a static.
     ended: Mutex<mpsc::Receiver<()>>,
     #[cfg(target_os = "linux")]
     announcement: Option<crate::discovery::Announcement>,
@@ -80,7 +81,7 @@ impl Server {
             // Drops all connections.
             drop(runtime);
             latest::forget();
-            // No receiver: the server was dropped, and nothing waits for its end.
+            // An error means that the server was dropped, and nothing waits for its end.
             let _ = end.send(());
         }))
         .map_err(Error::thread)?;
@@ -108,7 +109,7 @@ impl Server {
         self.stop = None;
     }
 
-    /// The address at which it serves: with the port that the system chose, if that was asked for.
+    /// The address at which it serves, with the port that the system chose for port 0.
     pub fn local_address(&self) -> SocketAddr {
         self.address
     }
@@ -117,7 +118,7 @@ impl Server {
     pub fn shutdown(mut self) {
         own(|| self.stop());
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // An error: it has ended.
+        // An error means that the thread has ended.
         let _ = ended.recv();
     }
 
@@ -136,11 +137,11 @@ impl Drop for Server {
     }
 }
 
-/// A runtime that may be dropped anywhere: one that cannot serve is dropped by the caller, which
-/// may be a task of the program's. Tokio does not let a task wait for the end of a runtime.
+/// A runtime that may be dropped anywhere. A caller drops it if the server cannot start, and the
+/// caller may be a task of the program. Tokio does not let a task wait for the end of a runtime.
 #[derive(Debug)]
 struct OwnRuntime(
-    /// Until it is dropped.
+    /// `Some` until it is dropped.
     Option<Runtime>,
 );
 
@@ -169,7 +170,7 @@ struct Clients {
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of a process before this one may still be closing at that port.
+    // Connections of an earlier process may still be closing at that port.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -197,7 +198,7 @@ impl Clients {
         };
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             self.counts.refused.fetch_add(1, Ordering::Relaxed);
-            // As much as fits at once: the client is not waited for.
+            // Writes as much as fits at once, and does not wait for the client.
             if let Ok(mut stream) = stream.into_std() {
                 let _ = stream.write(TOO_MANY);
             }

@@ -35,7 +35,7 @@ pub fn builder() -> Builder {
 }
 
 /// Serves at this address, which must be one of loopback, such as `127.0.0.1:6071`. With port 0 the
-/// system chooses a free one: [`Server::local_address`].
+/// system chooses a free port, which [`Server::local_address`] returns.
 ///
 /// The server has a thread and a runtime of its own. So it answers when all workers of the program
 /// are stuck. The thread takes no signal, and what it allocates is memscope's own memory.
@@ -47,24 +47,25 @@ pub fn builder() -> Builder {
 ///
 /// # Errors
 ///
-/// Returns an error if that is no address, if other hosts could reach it, if the port is taken, and
-/// if the system cannot start a thread.
+/// Returns an error if this is not an address, if other hosts could reach it, if the port is taken,
+/// or if the system cannot start a thread.
 ///
 /// # Cost
 ///
-/// A thread and some 40 KiB of heap, and 250 KiB more once the page was asked for. Nothing runs
-/// while no client asks. A client that watches the page costs one snapshot a second, and further
-/// ones share it.
+/// The server takes a thread and some 40 KiB of heap, and 250 KiB more once the page was asked for.
+/// Nothing runs while no client asks. A client that watches the page costs one snapshot a second,
+/// which further clients share.
 pub fn serve(address: impl ToSocketAddrs) -> Result<Server, Error> {
     builder().serve(address)
 }
 
-/// The routes of the server, to mount in the program's own axum: under `/memscope`, say.
+/// Returns the routes of the server, to mount in the program's own axum, for instance under
+/// `/memscope`.
 ///
 /// They then run on the program's workers, and all clients of the program reach them. So put them
 /// behind the program's own checks, or behind a [token](Builder::token). They do not check the name
-/// of the host, which is the program's affair. `/events` needs the runtime's timer. The last
-/// snapshot stays in memory until the next one, unless a [server](serve) runs as well.
+/// of the host: the program must do that. `/events` needs the runtime's timer. The last snapshot
+/// stays in memory until the next one, unless a [server](serve) runs as well.
 ///
 /// ```
 /// let routes: axum::Router = axum::Router::new().nest("/memscope", memscope_server::router());
@@ -74,24 +75,25 @@ pub fn router() -> Router {
 }
 
 impl Builder {
-    /// What each request must bring: `Authorization: Bearer TOKEN`, or `?token=TOKEN` in the page's
-    /// address. `/health` needs none. An empty one is none.
+    /// Sets the token that each request must bring: `Authorization: Bearer TOKEN`, or
+    /// `?token=TOKEN` in the page's address. `/health` needs no token. An empty text means that
+    /// there is no token.
     #[must_use]
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into()).filter(|token| !token.is_empty());
         self
     }
 
-    /// Whether the address may be another one than loopback, so that other hosts may connect. A
-    /// line on stderr then says so. By default it may not.
+    /// Allows an address other than loopback, so that other hosts may connect. A line on stderr
+    /// then says so. By default it is not allowed.
     #[must_use]
     pub fn remote(mut self, yes: bool) -> Self {
         self.is_remote = yes;
         self
     }
 
-    /// The most connections at a time: 64 by default, at least one. Further ones are answered with
-    /// status 503, and `/health` counts them.
+    /// Sets the most connections at a time: 64 by default, at least one. Further connections are
+    /// answered with status 503, and `/health` counts them.
     #[must_use]
     pub fn connections(mut self, most: usize) -> Self {
         self.connections = most.clamp(1, 1 << 16);
@@ -102,7 +104,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`serve`]; other hosts may reach the address if [`remote`](Self::remote) allows it.
+    /// Returns the errors of [`serve`]. Other hosts may reach the address if
+    /// [`remote`](Self::remote) allows it.
     pub fn serve(self, address: impl ToSocketAddrs) -> Result<Server, Error> {
         own(|| {
             let addresses: Vec<SocketAddr> =
@@ -140,7 +143,8 @@ impl Builder {
         Ok(server)
     }
 
-    /// The routes with this token: see [`router`]. The other settings are a server's.
+    /// Returns the routes with this token: see [`router`]. The other settings apply to a server
+    /// alone.
     pub fn router(self) -> Router {
         own(|| routes(Guard { token: self.token, checks_host: false }, None))
     }

@@ -137,7 +137,7 @@ fn connections_that_say_nothing_or_half_of_it_are_closed() {
     let mut kept = connect(address);
     write!(kept, "GET /health HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("written");
     for client in [&mut silent, &mut half, &mut one_sided, &mut kept] {
-        // Fails after a minute.
+        // It fails after a minute.
         let _ = to_end(client);
     }
     answers(address);
@@ -149,7 +149,7 @@ fn clients_that_read_nothing_do_not_keep_the_others_from_their_answers() {
     let slow: Vec<_> = (0..30)
         .map(|_| {
             let mut client = connect(address);
-            // Many answers that the client does not take.
+            // The client asks for many answers, and takes none.
             for _ in 0..100 {
                 let asked = write!(client, "GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");
                 if asked.is_err() {
@@ -162,7 +162,7 @@ fn clients_that_read_nothing_do_not_keep_the_others_from_their_answers() {
     for path in ["/", "/metrics", "/debug/pprof/heap"] {
         assert_eq!(get(address, path).status, 200, "{path}");
     }
-    // In the end they are cut off, and only the one that asks is left.
+    // In the end all clients are cut off except this one, which asks.
     let start = Instant::now();
     while !get(address, "/health").text().contains("connections: 1 open") {
         assert!(start.elapsed() < LONG, "{}", get(address, "/health").text());
@@ -223,7 +223,7 @@ fn addresses_that_cannot_be_served_are_errors_that_say_what_to_do() {
     for wrong in ["", "127.0.0.1", "127.0.0.1:99999", "::1:x"] {
         assert!(error(wrong).contains("no address to serve at"), "{wrong}: {}", error(wrong));
     }
-    // Of a task, too: the runtime that the server does not need is dropped there.
+    // A task may call it too, although it then drops the runtime that the server does not need.
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let error = runtime.block_on(async { serve(address).expect_err("an error") });
     assert!(error.to_string().contains("taken by another process"));

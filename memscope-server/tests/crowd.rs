@@ -1,4 +1,5 @@
-//! More clients than there are places. A process of its own, as they take its descriptors.
+//! More clients than there are places. The test needs a process of its own, as the clients take its
+//! descriptors.
 
 use std::{
     io::Read,
@@ -17,7 +18,7 @@ fn a_thousand_at_once_are_answered_or_refused_and_counted() {
     let address = server.local_address();
     let held: Vec<TcpStream> =
         (0..1_000).filter_map(|_| TcpStream::connect(address).ok()).collect();
-    // The first sixteen have a place; the others are closed, with an answer where it fits.
+    // The first sixteen have a place. The others are closed, with an answer if it fits.
     for mut client in held.iter().skip(16) {
         client.set_read_timeout(Some(LONG)).expect("a timeout");
         let mut answer = [0; 12];

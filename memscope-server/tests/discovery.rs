@@ -1,4 +1,4 @@
-//! Each server leaves a file by which it is found, and takes it along at its end.
+//! Each server writes a file by which it is found, and removes the file at its end.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{environment::Program, support::get};
 
-/// A folder of this test alone, which goes with it.
+/// A folder of this test alone, which is removed at its end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -68,7 +68,7 @@ fn a_program_has_a_file_as_long_as_it_serves() {
 
 #[test]
 fn a_server_that_ends_before_its_program_takes_its_file_along() {
-    // This process serves with what its environment says.
+    // This process serves as its environment says.
     let is_mine = |it: &PathBuf| {
         fs::read_to_string(it)
             .is_ok_and(|it| it.contains(&format!("\"pid\":{},", std::process::id())))

@@ -34,7 +34,7 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
     for task in &mut tasks {
         let _ = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }
-    // They hold it as long as the process.
+    // They hold their bytes as long as the process runs.
     std::mem::forget(tasks);
     serve("127.0.0.1:0").expect("a server")
 });

@@ -1,5 +1,5 @@
 //! `MEMSCOPE_SERVE` starts the server in a program that calls nothing of it. Each program is this
-//! one, started again.
+//! test, started again.
 
 use std::{
     env,
@@ -44,7 +44,7 @@ fn as_a_program() {
     std::io::stdin().read_to_string(&mut input).expect("input");
 }
 
-/// A child with this process's server ends as a whole process does, and this one goes on.
+/// Forks. The child has a copy of the server and ends by `exit`; this process goes on.
 #[cfg(unix)]
 fn forks(runtime: &tokio::runtime::Runtime) {
     drop(runtime.spawn(track(holds(1 << 20))));
@@ -53,7 +53,7 @@ fn forks(runtime: &tokio::runtime::Runtime) {
     // SAFETY: the child calls nothing but `exit`, whose functions take no lock that waits.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        // SAFETY: it does not return.
+        // SAFETY: `exit` does not return.
         unsafe { libc::exit(0) }
     }
     let mut status = 0;
@@ -73,7 +73,7 @@ fn forks(_: &tokio::runtime::Runtime) {}
 
 pub(crate) struct Program {
     pub(crate) child: Child,
-    /// What it writes to its errors.
+    /// The lines that it writes to stderr.
     lines: Receiver<String>,
 }
 
@@ -96,7 +96,7 @@ impl Program {
         Self { child, lines }
     }
 
-    /// The first line of memscope's.
+    /// The next line of memscope.
     pub(crate) fn line(&mut self) -> String {
         loop {
             let line = self.lines.recv_timeout(LONG).expect("a line of memscope's");
@@ -113,7 +113,7 @@ impl Program {
         address.parse().expect("an address")
     }
 
-    /// Lets the program end, which must be a good one. Returns what else it wrote.
+    /// Lets the program end, which must succeed. Returns what else it wrote.
     pub(crate) fn end(mut self) -> String {
         drop(self.child.stdin.take());
         let mut rest = String::new();
@@ -136,7 +136,7 @@ fn it_starts_with_a_tracked_task_an_unannotated_one_an_idle_runtime_and_init() {
     for program in ["tracked", "bare", "idle", "init"] {
         let mut program_ = Program::start(program, &[ANY_PORT]);
         let address = program_.address();
-        // It starts with the runtime's workers, before the task.
+        // The server starts with the runtime's workers, before the task.
         let end = Instant::now() + LONG;
         loop {
             let report = get(address, "/report.txt");

@@ -17,7 +17,8 @@ use crate::{
     support::{LONG, connect, events, get},
 };
 
-/// The address for the process that is a client: it must not allocate in this one.
+/// The variable that holds the address for the client. The client is another process, so that it
+/// does not allocate in this one.
 const CLIENT_OF: &str = "CLIENT_OF";
 
 const PATHS: [&str; 12] = [
@@ -35,7 +36,7 @@ const PATHS: [&str; 12] = [
     "/health",
 ];
 
-/// The other process: asks for everything, for two seconds.
+/// The client's process asks for everything, for two seconds.
 #[test]
 fn as_a_client() {
     let Ok(address) = env::var(CLIENT_OF) else { return };
@@ -82,7 +83,7 @@ fn no_row_has_the_tasks_or_bytes_of_the_server_and_the_sums_hold() {
     }
     let server = serve("127.0.0.1:0").expect("a server");
     let address = server.local_address();
-    // What starting a process takes here, and reading a snapshot.
+    // Now all is allocated that starting a process and reading a snapshot keep.
     ask_from_outside(address);
     drop(conserved(&ALLOCATOR));
     let before = conserved(&ALLOCATOR);
@@ -92,7 +93,7 @@ fn no_row_has_the_tasks_or_bytes_of_the_server_and_the_sums_hold() {
     assert_eq!(after.tasks().len(), before.tasks().len());
     let outside = |snapshot: &MemorySnapshot| snapshot.process().untracked_allocated_bytes;
     let allocated = outside(&after) - outside(&before);
-    // Some thousand bytes are this test's own. One answer alone is more than this.
+    // Some thousand bytes are this test's own. One answer alone would exceed the limit.
     assert!(allocated < 100_000, "{allocated} bytes were charged outside of tasks");
     assert!(after.tool().heap_bytes > 100_000, "the server's are memscope's: {:?}", after.tool());
     let held = before.tool().heap_bytes;
@@ -111,7 +112,7 @@ fn the_sums_hold_while_clients_are_connected() {
     let _alone = alone_without_names();
     let server = serve("127.0.0.1:0").expect("a server");
     let address = server.local_address();
-    // They say nothing, so the server holds something for each.
+    // These clients are silent, so the server holds something for each of them.
     let idle: Vec<_> = (0..20).map(|_| connect(address)).collect();
     for path in PATHS {
         let _ = get(address, path);

@@ -18,7 +18,7 @@ fn the_graph_names_the_static_and_one_client_at_a_time_gets_it() {
     let address = server.local_address();
     let clients: Vec<_> =
         (0..8).map(|_| thread::spawn(move || get(address, "/holders.json"))).collect();
-    // The server answers others meanwhile.
+    // Meanwhile the server answers other requests.
     assert_eq!(get(address, "/health").status, 200);
     let answers: Vec<_> = clients.into_iter().map(|it| it.join().expect("a client")).collect();
     let (graphs, busy): (Vec<_>, Vec<_>) = answers.iter().partition(|it| it.status == 200);

@@ -1,5 +1,5 @@
 //! The metrics in registries of other libraries, and the files that read them: `docs/grafana`.
-//! `ci/export.sh` asks promtool where it is there.
+//! `ci/export.sh` checks them with promtool if it is installed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,7 +40,7 @@ use crate::{
 
 /// Long enough for a machine that is busy with other work.
 const LONG: Duration = Duration::from_mins(2);
-/// A name with every character that a text format treats apart.
+/// A name with every character that a text format escapes.
 const ODD_NAME: &str = "GET /\"orders\"\n\\ {id=1} 2";
 
 /// The lines about families.
@@ -74,12 +74,12 @@ fn beside_what_is_served<T>(other: impl Fn() -> T) -> (String, T) {
     }
 }
 
-/// Tasks that hold bytes, and one that has ended and left some.
+/// Starts tasks that hold bytes, and one that has ended and left some bytes.
 fn program() -> (Runtime, Vec<u8>) {
     let runtime = standing([("orders", 10_000), (ODD_NAME, 20_000)]);
     let left = runtime.spawn(track(async { vec![1_u8; 5_000] }).named("left"));
     let left = runtime.block_on(left).expect("no panic");
-    // What was taken before does not serve any more.
+    // An earlier snapshot no longer serves.
     thread::sleep(Duration::from_secs(1));
     (runtime, left)
 }
@@ -99,7 +99,7 @@ fn encoded(registry: &Registry) -> String {
     text
 }
 
-/// A meter's figures, as they are named in text.
+/// A meter whose figures are read by the names that they have in text.
 #[derive(Debug)]
 struct Metered {
     provider: SdkMeterProvider,
@@ -109,7 +109,7 @@ struct Metered {
 impl Metered {
     fn new() -> Self {
         let exporter = InMemoryMetricExporter::default();
-        // It is read when it is asked.
+        // The reader collects only when it is flushed.
         let reader = PeriodicReader::builder(exporter.clone()).with_interval(60 * LONG).build();
         let provider = SdkMeterProvider::builder().with_reader(reader).build();
         observe(&provider.meter("memscope"));
@@ -160,7 +160,7 @@ fn float(number: u64) -> f64 {
     number as f64
 }
 
-/// Says which series differ, and how.
+/// Asserts that both have the same figures, and says which series differ, and how.
 #[track_caller]
 fn same(found: &Figures, expected: &Figures) {
     let series: BTreeSet<&Series> = found.keys().chain(expected.keys()).collect();
@@ -228,7 +228,7 @@ fn a_meter_observes_what_is_served() {
         let is_histogram = family.kind == MetricKind::Histogram;
         let suffixes: &[_] = if is_histogram { &["_bucket", "_count"] } else { &[""] };
         for suffix in suffixes {
-            // What the system does not say is absent.
+            // A figure that the system does not report is absent.
             if let Some(it) = about.get(&format!("{}{suffix}", family.name)) {
                 assert_eq!(*it, (unit.to_owned(), family.help.to_owned()), "{}", family.name);
             }
@@ -243,7 +243,7 @@ fn no_counter_falls_when_a_task_takes_its_bytes_to_a_site_of_its_own() {
     let _alone = alone_without_names();
     let mut runtime = runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
-    // It stays at the site of all unannotated tasks.
+    // This task stays at the site of all unannotated tasks.
     drop(runtime.spawn(async {
         let held = vec![1_u8; 100];
         std::future::pending::<()>().await;
@@ -260,7 +260,7 @@ fn no_counter_falls_when_a_task_takes_its_bytes_to_a_site_of_its_own() {
         }
     });
     starts.recv_timeout(LONG).expect("it starts");
-    // What was taken before does not serve any more.
+    // An earlier snapshot no longer serves.
     thread::sleep(Duration::from_secs(1));
     let (registry, metered) = (shop_registry(), Metered::new());
     let collect = || [figures(&encoded(&registry)), metered.collect().0];
@@ -307,7 +307,7 @@ fn the_snapshot_is_memscopes_and_the_text_is_the_programs() {
     encode_anew();
     let outside = || get_memory_snapshot().process().untracked_allocated_bytes;
     let start = outside();
-    // This snapshot is the program's.
+    // This snapshot is the program's memory.
     let of_a_snapshot = outside() - start;
     let before = outside();
     for _ in 0..3 {
@@ -394,7 +394,7 @@ fn promtool_finds_nothing_wrong_with_what_a_registry_encodes() {
     let _alone = alone_without_names();
     let program = program();
     let text = encoded(&shop_registry());
-    // It reads the older text format: there a counter has `_total` in its name.
+    // promtool reads the older text format, in which a counter has `_total` in its name.
     let older = Regex::new("(?m)^# (TYPE|HELP) ([a-z_]+) (.*)$").expect("a pattern");
     let is_counter = |name: &str| text.contains(&format!("# TYPE {name} counter\n"));
     let older = older.replace_all(&text, |line: &Captures<'_>| {

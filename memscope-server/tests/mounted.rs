@@ -75,7 +75,7 @@ fn a_token_is_asked_for_there_as_well() {
 fn what_the_answers_are_made_of_is_memscopes_and_the_sums_hold() {
     let _alone = alone_without_names();
     block_on(async {
-        // What is made once.
+        // The first answer allocates what is made once.
         drop(text(ask(app(), "/memscope/report.html", "a").await).await);
         drop(conserved(&ALLOCATOR));
         let before = conserved(&ALLOCATOR).process().untracked_bytes;
@@ -83,7 +83,7 @@ fn what_the_answers_are_made_of_is_memscopes_and_the_sums_hold() {
         for _ in 0..3 {
             held.push(ask(app(), "/memscope/report.html", "a").await);
             held.push(ask(app(), "/memscope/snapshot.json", "a").await);
-            // The next round has another snapshot.
+            // After a second the next round gets another snapshot.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let after = conserved(&ALLOCATOR);

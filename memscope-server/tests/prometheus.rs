@@ -1,5 +1,5 @@
 //! A real Prometheus server scrapes a program, and answers what the dashboard and the alerts ask.
-//! `ci/export.sh` runs it where Prometheus is there.
+//! `ci/export.sh` runs this test if Prometheus is installed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,17 +27,18 @@ use crate::support::{
     standing::standing,
 };
 
-/// A name with every character that a text format treats apart.
+/// A name with every character that a text format escapes.
 const ODD_NAME: &str = "GET /\"orders\"\n\\ {id=1} 2";
 /// More sites than are listed.
 const SITES: usize = 250;
-/// How many minutes of the past the server has. An alert looks back for 40.
+/// How many minutes of the past the server has. An alert looks back for 40 minutes.
 const MINUTES: u64 = 45;
 const RULES: &str = "docs/grafana/alerts.yml";
 /// Every metric of memscope.
 const ALL: &str = r#"{__name__=~"memscope_.+"}"#;
 
-/// Tasks that hold bytes and stand still, tasks that come and go, and what an ended one has left.
+/// Starts tasks that hold bytes and stand still, and tasks that come and go. Returns also the bytes
+/// that an ended task has left.
 fn program() -> (Runtime, Vec<u8>) {
     let names = (0..SITES).map(|number| (format!("site {number}"), 1_000 + number));
     let names = names.chain([("orders".to_owned(), 100_000), (ODD_NAME.to_owned(), 200_000)]);
@@ -62,8 +63,8 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-/// What a sick program would have been scraped as in the minutes up to `end`: all that alerts look
-/// at grows, from the figures of this text on.
+/// The scrapes of a sick program in the minutes up to `end`. All figures that alerts look at grow,
+/// from those of this text on.
 fn past(served: &str, instance: &str, end: u64) -> String {
     let mut past = String::new();
     let mut limit = 0;
@@ -164,7 +165,7 @@ fn no_scrape_fails(prometheus: &Prometheus) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Of the tasks that stand still each figure is the one that is served.
+/// Asserts that each figure of the tasks that stand still is the one that is served.
 fn figures_are_those_that_are_served(prometheus: &Prometheus, served: &str) {
     let found = series(&prometheus.query(ALL, None), |it| number(&it["value"][1]));
     let served = figures(served);
@@ -229,7 +230,7 @@ fn no_counter_falls(prometheus: &Prometheus) {
     }
 }
 
-/// Each query of the dashboard has figures, with the labels that its legend names.
+/// Asserts that each query of the dashboard has figures, with the labels that its legend names.
 fn panels_show_figures(prometheus: &Prometheus) {
     let dashboard = fs::read_to_string(file("docs/grafana/memscope.json")).expect("a file");
     let dashboard: Value = serde_json::from_str(&dashboard).expect("JSON");
@@ -272,7 +273,8 @@ fn panels_show_figures(prometheus: &Prometheus) {
     assert_eq!(variables, 2);
 }
 
-/// Each rule is loaded and evaluated. None fires on the program, and each does on the sick one.
+/// Asserts that each rule is loaded and evaluated. No rule fires on the program, and each fires on
+/// the sick one.
 fn alerts_fire_on_a_sick_program_alone(prometheus: &Prometheus, sick: u64) {
     let rules = prometheus.api("rules", &[]);
     let rules = rules["groups"][0]["rules"].as_array().expect("rules").clone();
@@ -296,7 +298,7 @@ fn alerts_fire_on_a_sick_program_alone(prometheus: &Prometheus, sick: u64) {
 struct Example {
     process: Child,
     address: SocketAddr,
-    /// Open, so that it may print more.
+    /// Kept open, so that the example may print more.
     _said: BufReader<ChildStdout>,
 }
 
@@ -351,7 +353,7 @@ fn prometheus_stores_what_is_served_and_answers_the_dashboard_and_the_alerts() {
     let program = program();
     let server = serve("127.0.0.1:0").expect("a server");
     let target = server.local_address();
-    // So long ago that no alert looks at it and at what is scraped in one range.
+    // This is so long ago that no alert's range has both the sick program and what is scraped.
     let sick = now() - 11 * 60;
     let past = past(get(target, "/metrics").text(), &target.to_string(), sick);
     let prometheus = Prometheus::start(target, &file(RULES), Some(&past));

@@ -1,4 +1,5 @@
-//! What scrapers see, from scrape to scrape. `ci/export.sh` asks promtool where it is there.
+//! What scrapers see, from scrape to scrape. `ci/export.sh` checks it with promtool if it is
+//! installed.
 
 use std::{
     collections::HashMap,
@@ -60,7 +61,7 @@ fn no_counter_falls_while_tasks_come_and_go() {
 fn promtool_finds_nothing_wrong_with_what_is_served() {
     let server = serve("127.0.0.1:0").expect("a server");
     let answer = get(server.local_address(), "/metrics");
-    // It reads the older text format: there a counter has `_total` in its name.
+    // promtool reads the older text format, in which a counter has `_total` in its name.
     let mut metrics = answer.text().to_owned();
     for line in answer.text().lines() {
         if let ["#", "TYPE", name, "counter"] = line.split(' ').collect::<Vec<_>>()[..] {

@@ -14,7 +14,7 @@ use crate::support::{events, get};
 fn however_many_ask_one_snapshot_a_second_is_taken() {
     let server = serve("127.0.0.1:0").expect("a server");
     let address = server.local_address();
-    // So that its thread does not look at the program by itself.
+    // Counts the snapshots that were taken so far.
     let looks = || get_memory_snapshot().tool().looks;
     let (before, begun) = (looks(), Instant::now());
     let clients: Vec<_> = (0..20)
@@ -37,7 +37,7 @@ fn however_many_ask_one_snapshot_a_second_is_taken() {
         .collect();
     let asked: usize = clients.into_iter().map(|it| it.join().expect("a client")).sum();
     let seconds = begun.elapsed().as_secs() + 1;
-    // The one of `looks` itself, and one for each second that has begun.
+    // Without the snapshot that `looks` itself has taken.
     let taken = looks() - before - 1;
     // A snapshot serves 0.9 s.
     assert!(taken <= seconds * 10 / 9 + 1, "{taken} in {seconds} s for {asked} requests");

@@ -1,4 +1,4 @@
-//! The end of a server. A process of its own, so that no other test takes the port.
+//! The end of a server. The test needs a process of its own, so that no other test takes the port.
 
 use std::{
     net::TcpStream,

@@ -43,7 +43,7 @@ fn the_page_and_the_profiles_answer_while_every_worker_is_stuck() {
         assert!(start.elapsed() < LONG, "the workers do not start");
         thread::yield_now();
     }
-    // No worker is left: this task does not run.
+    // This task does not run, as no worker is free.
     let waits = runtime.spawn(async {});
     let address = server.local_address();
     for path in ["/", "/debug/pprof/heap", "/debug/pprof/allocs", "/metrics", "/report.txt"] {
@@ -65,12 +65,12 @@ fn the_page_and_the_profiles_answer_while_every_worker_is_stuck() {
     server.shutdown();
 }
 
-/// Signals that the program handles go to its own threads.
+/// Signals that the program handles must go to the program's own threads.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_servers_thread_takes_no_signal() {
     let server = serve("127.0.0.1:0").expect("a server");
-    // An answer: the thread runs, under its name.
+    // An answer proves that the thread runs, under its name.
     assert_eq!(get(server.local_address(), "/health").status, 200);
     let threads = std::fs::read_dir("/proc/self/task").expect("threads");
     let status = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("status"));

@@ -60,7 +60,7 @@ fn every_task_is_served_as_json_and_as_text_to_one_client_at_a_time() {
     };
     let named: Vec<_> = dump.tasks.iter().filter(|task| task.name == "waits for ever").collect();
     assert_eq!(named.len(), 25, "{dump:#}");
-    // One task, one row; and without the feature `layout` no line.
+    // Each task has one row, and without the feature `layout` no line.
     assert_eq!(dump.tasks.iter().filter(is_parked).count(), 50, "{dump:#}");
     for task in dump.tasks.iter().filter(is_parked) {
         assert!(task.id.is_some() && task.tokio_id.is_some(), "{task:#?}");
@@ -68,7 +68,7 @@ fn every_task_is_served_as_json_and_as_text_to_one_client_at_a_time() {
     }
     let AwaitPoints::Unavailable(why) = &dump.await_points else { panic!("{dump:#}") };
     assert!(why.contains("feature `layout`"), "{why}");
-    // The server's own tasks are not the program's, and those of the clients are over or running.
+    // The server's own tasks have no row. Those of the clients have ended or are running.
     assert!(dump.tasks.iter().all(|task| !task.name.contains("memscope_server")), "{dump:#}");
     let (status, kind, text) = get(address, "/tasks.txt");
     assert_eq!((status, &*kind), (StatusCode::OK, "text/plain; charset=utf-8"));

@@ -22,8 +22,8 @@ impl<T: Scale> Scale for &mut T {
 /// Scales the figures down so that their sum is `exact`, each in proportion. Figures with a sum
 /// that does not exceed `exact` stay as they are.
 ///
-/// Each is rounded down, and the first ones that lost a fraction are then one larger, as largest
-/// figures stand first.
+/// Each is rounded down. What is then missing is added to the first figures that lost a fraction,
+/// one to each, as the largest figures stand first.
 pub(super) fn fit<T: Scale>(figures: &mut [T], exact: u64) {
     let sum: u128 = figures.iter_mut().map(|it| u128::from(*it.bytes())).sum();
     if sum <= u128::from(exact) {
@@ -48,7 +48,7 @@ pub(super) fn fit<T: Scale>(figures: &mut [T], exact: u64) {
     }
 }
 
-/// `figure * exact / sum`, and whether that has a fraction.
+/// Returns `figure * exact / sum`, and whether that has a fraction.
 fn scaled(figure: u64, exact: u64, sum: u128) -> (u64, bool) {
     let product = u128::from(figure) * u128::from(exact);
     (u64::try_from(product / sum).unwrap_or(u64::MAX), product % sum != 0)

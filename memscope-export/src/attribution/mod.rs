@@ -1,8 +1,8 @@
 //! Each exact figure of a snapshot, divided among the stacks and tasks that are known.
 //!
 //! A site's bytes are exact, and those of its stacks are estimates. The stacks keep their estimates
-//! as long as these do not exceed the exact figure; otherwise they are scaled down to it. What is
-//! left is a part without a stack. So the parts of a site add up to its exact figure, always.
+//! as long as these do not exceed the exact figure; otherwise they are scaled down to it. The rest
+//! is a part without a stack. So the parts of a site always add up to its exact figure.
 
 mod fit;
 mod tasks;
@@ -24,22 +24,22 @@ pub enum PprofKind {
     Allocated,
 }
 
-/// The one that has the bytes, or has allocated them.
+/// What holds the bytes, or has allocated them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Owner<'s> {
     Site(&'s SiteProfile),
     /// Tasks whose site has no row in the snapshot.
     NoRow,
-    /// Threads, outside every task.
+    /// Code outside every task.
     NoTask,
 }
 
-/// What is known of the code.
+/// What is known of the code that a part belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Calls<'s> {
     /// The stack that allocated.
     Stack(&'s StackProfile),
-    /// The chain of `.await`s at which the tasks wait that hold it.
+    /// The chain of `.await`s at which the tasks that hold it wait.
     Await(&'s AwaitPoint),
     Unknown,
 }
@@ -49,9 +49,9 @@ pub(crate) enum Calls<'s> {
 pub(crate) enum Basis {
     /// It was counted.
     Exact,
-    /// By estimate, from so many samples.
+    /// It is an estimate from this many samples.
     Estimate { samples: u64 },
-    /// A counted figure, less the estimates of stacks.
+    /// It is the rest of a counted figure without the estimates of stacks.
     Rest,
 }
 
@@ -60,9 +60,9 @@ pub(crate) enum Basis {
 pub(crate) struct Part<'s> {
     pub(crate) owner: Owner<'s>,
     pub(crate) calls: Calls<'s>,
-    /// The one task that has it.
+    /// The task that has it, if it is one task alone.
     pub(crate) task: Option<TaskId>,
-    /// Where the tasks wait that have it.
+    /// Where the tasks that have it wait.
     pub(crate) await_point: Option<&'s AwaitPoint>,
     pub(crate) basis: Basis,
     pub(crate) bytes: u64,
@@ -74,7 +74,7 @@ pub(crate) struct Part<'s> {
 pub(crate) struct Parts<'s> {
     /// Together they are at most `i64::MAX` bytes and blocks, as formats have signed numbers.
     pub(crate) rows: Vec<Part<'s>>,
-    /// Whether figures were larger than that.
+    /// Whether figures were larger than this limit, and were cut.
     pub(crate) is_cut: bool,
 }
 
@@ -89,7 +89,7 @@ struct Figure {
 #[derive(Debug)]
 struct Estimate<'s> {
     stack: &'s StackProfile,
-    /// The row of the one task that has it.
+    /// The row of the task that has it, if it is one task alone.
     task: Option<&'s TaskMemoryProfile>,
     /// The id of that task. A task without a row has only this.
     id: Option<TaskId>,
@@ -172,13 +172,13 @@ impl<'s> Estimate<'s> {
 }
 
 /// All owners with their exact figures: the sites in their order, then tasks without a site's row,
-/// then no task.
+/// then code outside every task.
 fn owners(snapshot: &MemorySnapshot, kind: PprofKind) -> Vec<(Owner<'_>, Figure)> {
     let process = snapshot.process();
     let of_site = |site: &SiteProfile| match kind {
         PprofKind::Live => Figure { bytes: site.live_bytes, blocks: site.live_blocks },
         PprofKind::Allocated => Figure {
-            // What was handed over was allocated by the giver.
+            // Bytes that were handed over count for the task that allocated them.
             bytes: site.allocated_bytes.saturating_sub(site.transferred_bytes),
             blocks: site.allocation_count,
         },
@@ -230,7 +230,7 @@ fn stacks_by_owner<'s>(
         // The stack's task is that of its live blocks.
         let id = stack.task.filter(|_| kind == PprofKind::Live);
         let task = id.and_then(|id| tasks.get(place, id));
-        // If its row is one of another site, the stack and the task do not fit together.
+        // If the task's row belongs to another site, the stack and the task do not fit together.
         let id = id.filter(|id| task.is_some() || !tasks.has(*id));
         stacks[place].push(Estimate { stack, task, id, bytes });
     }

@@ -10,15 +10,15 @@ use super::{Basis, Calls, Estimate, Figure, Owner, Part};
 /// point.
 const MOST_TASKS: usize = 1_000;
 
-/// The tasks that hold bytes by the place of their site, and all tasks by their id.
+/// The tasks that hold bytes, by the index of their site, and all tasks by their id.
 #[derive(Debug, Default)]
 pub(super) struct SiteTasks<'s> {
     of_site: Vec<Vec<&'s TaskMemoryProfile>>,
-    /// All tasks that have a row, with the place of their site if it is clear.
+    /// All tasks that have a row, with the index of their site if it is clear.
     by_id: HashMap<TaskId, (Option<usize>, &'s TaskMemoryProfile)>,
 }
 
-/// A task has the name, the place and the type of its site.
+/// What a task and its site have in common: the name, the place and the type.
 type Key<'s> = (&'s str, &'s str, u32, TaskType, bool);
 
 impl<'s> SiteTasks<'s> {
@@ -48,7 +48,7 @@ impl<'s> SiteTasks<'s> {
         self.of_site.get(place).map_or(&[], Vec::as_slice)
     }
 
-    /// The task of a stack: its row, if it is one of this site.
+    /// The row of a task, if the task is one of this site.
     pub(super) fn get(&self, place: usize, id: TaskId) -> Option<&'s TaskMemoryProfile> {
         self.by_id.get(&id).filter(|it| it.0 == Some(place)).map(|it| it.1)
     }
@@ -74,7 +74,7 @@ struct HeldByTask<'s> {
 }
 
 /// Divides what is left of a site among its tasks. Returns `None` if a stack belongs to several
-/// tasks: then it is not known what each of them has beside it.
+/// tasks. Then it is not known what each of them holds beside the stack.
 pub(super) fn divide<'s>(
     mut rest: Figure,
     tasks: &[&'s TaskMemoryProfile],
@@ -101,10 +101,10 @@ pub(super) fn divide<'s>(
     Some(Division { tasks: found, rest })
 }
 
-/// What tasks hold, of all sites.
+/// What the tasks of all sites hold.
 #[derive(Debug, Default)]
 pub(super) struct Held<'s> {
-    /// With the place of the site.
+    /// Each with the index of its site.
     tasks: Vec<(usize, Owner<'s>, HeldByTask<'s>)>,
 }
 
@@ -113,7 +113,7 @@ impl<'s> Held<'s> {
         self.tasks.extend(division.tasks.into_iter().map(|held| (place, owner, held)));
     }
 
-    /// A part for each of the largest tasks, and parts that the others share.
+    /// Returns a part for each of the largest tasks, and parts that the others share.
     pub(super) fn parts(mut self, snapshot: &'s MemorySnapshot) -> Vec<Part<'s>> {
         self.tasks.sort_by_key(|(_, _, held)| Reverse((held.figure.bytes, held.figure.blocks)));
         let mut parts: Vec<Part<'s>> = Vec::new();

@@ -1,4 +1,4 @@
-//! All families: what each is called and means.
+//! All families: the name and the meaning of each.
 
 use super::{
     MetricFamily,
@@ -96,10 +96,10 @@ pub(super) const ALLOCATOR_FREE: MetricFamily = MetricFamily::new(
     "Memory that the program has freed and the allocator keeps.",
 );
 
-/// Every family that [`metrics`](super::metrics) may have, in its order and without series.
+/// Returns every family that [`metrics`](super::metrics) may have, in its order and without series.
 ///
-/// For libraries in which metrics are declared before they have figures. A family of a snapshot is
-/// absent where its figures are not measured.
+/// It is for libraries in which metrics are declared before they have figures. A snapshot lacks a
+/// family whose figures are not measured.
 ///
 /// ```
 /// use memscope_export::{metric_families, metrics};

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-/// Series of one name.
+/// The series of one name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricFamily {
-    /// How its figures change.
+    /// How the figures change.
     pub kind: MetricKind,
     /// The name, with the unit. In text, a counter's series end in `_total`.
     pub name: &'static str,
     /// `bytes`, `seconds`, or empty.
     pub unit: &'static str,
-    /// What it means.
+    /// What the figures mean.
     pub help: &'static str,
-    /// At most one for each set of labels.
+    /// The series: at most one for each set of labels.
     pub series: Vec<MetricSeries>,
 }
 
@@ -31,31 +31,32 @@ pub enum MetricKind {
 /// One figure, or one histogram.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricSeries {
-    /// Names and values of labels. Values are texts of the program, with any characters; series of
-    /// one site share them.
+    /// Names and values of labels. Values are texts of the program, with any characters. The series
+    /// of one site share them.
     pub labels: Vec<(&'static str, Arc<str>)>,
     /// The figure.
     pub value: MetricValue,
 }
 
-/// What a series has.
+/// The value of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MetricValue {
-    /// Of a gauge or a counter.
+    /// The number of a gauge or a counter.
     Number(u64),
-    /// Of a gauge whose unit is seconds: so many nanoseconds.
+    /// The nanoseconds of a gauge whose unit is seconds.
     Nanoseconds(u64),
-    /// Of a histogram. The sum of the observed values is not known.
+    /// The counts of a histogram. The sum of the observed values is not known.
     Histogram {
-        /// Upper bounds in the family's unit, rising, and how many observations are not above.
+        /// The upper bounds in the family's unit, in rising order, each with the number of
+        /// observations that do not exceed it.
         buckets: Vec<(f64, u64)>,
-        /// All observations.
+        /// The number of all observations.
         count: u64,
     },
 }
 
 impl MetricValue {
-    /// The seconds that so many nanoseconds are, as text and registries have them.
+    /// Converts nanoseconds to seconds, as text and registries have them.
     #[expect(clippy::cast_precision_loss, reason = "a double has microseconds of 280 years")]
     pub fn seconds(nanoseconds: u64) -> f64 {
         nanoseconds as f64 / 1e9

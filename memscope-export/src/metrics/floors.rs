@@ -4,8 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{MetricFamily, MetricKind, MetricSeries, MetricValue};
 
-/// The most figures that are kept: those of ten times as many series as one scrape has. Beyond it
-/// only the latest scrape's are kept.
+/// The most figures that are kept: about ten scrapes of different series. If there are more, only
+/// those of the latest scrape are kept.
 const MOST: usize = 4_096;
 
 /// The labels of a series.
@@ -18,11 +18,11 @@ struct Floor {
     scrape: u64,
 }
 
-/// The highest figure of each counter so far, which it does not fall below. So for the counts of
-/// histograms.
+/// Keeps counters, and the counts of histograms, from falling: holds the highest figure of each so
+/// far.
 ///
-/// A scraper takes a counter that falls for one of a process that was restarted, and adds all of it
-/// to what it counts. An exact counter may fall by a little: tasks that end while a snapshot is
+/// If a counter falls, a scraper believes that the process was restarted, and adds the whole
+/// counter to its sum. An exact counter may fall by a little. Tasks that end while a snapshot is
 /// read are missing in it, and an unannotated task takes its bytes along when it gets a name. Then
 /// the counter stays where it was until the figure has caught up.
 ///
@@ -44,7 +44,7 @@ pub struct CounterFloors {
 }
 
 impl CounterFloors {
-    /// Raises each counter that has fallen to its highest figure so far, and keeps the figures.
+    /// Raises each counter that has fallen to its highest figure so far, and keeps the new figures.
     pub fn hold(&mut self, families: &mut [MetricFamily]) {
         self.scrapes += 1;
         let scrape = self.scrapes;
@@ -54,7 +54,7 @@ impl CounterFloors {
             for MetricSeries { labels, value } in &mut family.series {
                 match value {
                     MetricValue::Number(number) => hold(floors, labels, number, scrape),
-                    // Of gauges alone.
+                    // Only gauges have this value.
                     MetricValue::Nanoseconds(_) => {}
                     MetricValue::Histogram { buckets, count } => {
                         let finite = buckets.iter_mut().map(|it| (it.0.to_string(), &mut it.1));

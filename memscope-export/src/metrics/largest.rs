@@ -1,20 +1,21 @@
-//! Bounds the series of a family: the largest, and one for all others.
+//! Bounds the series of a family: one for each of the largest sites, and one for all others.
 
 use std::{cell::OnceCell, cmp::Reverse, collections::HashMap, sync::Arc};
 
 use memscope_runtime::async_memory::TaskType;
 
-/// The most sites of a family that are series of their own.
+/// The most sites of a family that have a series of their own.
 const MOST_SITES: usize = 200;
 
-/// The site of all others. The runtime has a row of this name too, for sites beyond its own limit.
+/// The label of the series for all other sites. The runtime has a row of this name too, for sites
+/// beyond its own limit.
 const OTHER: &str = "(other)";
 
 /// A name of sites.
 #[derive(Debug)]
 struct Name<'s> {
     text: &'s str,
-    /// As series have it; made for the first one, and shared by all.
+    /// The text as a label, made for the first series and shared by all.
     label: OnceCell<Arc<str>>,
     /// The group of its sites of each type.
     groups: [Option<usize>; TaskType::ALL.len()],
@@ -61,8 +62,8 @@ impl<'s> Groups<'s> {
         Self { names, keys, of_site, types, other: OTHER.into() }
     }
 
-    /// The names and types of the largest groups, and all others as one, if there are others.
-    /// Figures are by the site's index; a site without one is in no group.
+    /// Returns the names and types of the largest groups, and all others as one, if there are
+    /// others. Figures are by the site's index. A site without a figure is in no group.
     pub(super) fn largest(
         &self,
         figures: impl Iterator<Item = Option<u64>>,
@@ -87,7 +88,7 @@ impl<'s> Groups<'s> {
         }))
     }
 
-    /// As [`largest`](Self::largest), of names alone.
+    /// Returns what [`largest`](Self::largest) does, by the names alone.
     pub(super) fn largest_names(
         &self,
         figures: impl Iterator<Item = Option<u64>>,
@@ -108,7 +109,7 @@ impl Name<'_> {
     }
 }
 
-/// The sum of each group that has a figure, beside its index.
+/// Returns the index and the sum of each group that has a figure.
 fn sums(
     of_site: impl Iterator<Item = usize>,
     groups: usize,
@@ -124,7 +125,8 @@ fn sums(
     sums.into_iter().enumerate().filter_map(|(group, sum)| Some((group, sum?))).collect()
 }
 
-/// The largest groups in order, and the sum of all others. `key` orders groups of equal sums.
+/// Returns the largest groups in order, and the sum of all others. `key` orders groups of equal
+/// sums.
 ///
 /// NOTE: which sites are listed depends on these figures alone. The sum of all but the `most`
 /// largest cannot fall while no figure falls, and a new figure cannot make it fall.
@@ -208,7 +210,7 @@ mod tests {
             before in prop::collection::vec(0..100_u64, 0..6),
             growth in prop::collection::vec(prop_oneof![Just(0), 0..100_u64], 6),
         ) {
-            // Sites that are new have no figure before.
+            // New sites have no earlier figure.
             let after: Vec<u64> = growth
                 .iter()
                 .enumerate()

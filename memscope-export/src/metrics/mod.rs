@@ -1,4 +1,4 @@
-//! What a scraper sees: bounded families of metrics, and their `OpenMetrics` text.
+//! The metrics for scrapers: bounded families, and their `OpenMetrics` text.
 
 mod all;
 mod family;
@@ -16,7 +16,7 @@ use largest::Groups;
 use memscope_runtime::async_memory::{MemorySnapshot, SiteProfile};
 pub use text::text_of;
 
-/// The snapshot in the `OpenMetrics` text format: [`metrics`], as text.
+/// Writes the [`metrics`] of a snapshot in the `OpenMetrics` text format.
 ///
 /// ```
 /// use memscope_runtime::async_memory::get_memory_snapshot;
@@ -28,15 +28,15 @@ pub fn open_metrics(snapshot: &MemorySnapshot) -> String {
     text_of(&metrics(snapshot))
 }
 
-/// The metrics of a snapshot. What is not measured is absent, never 0.
+/// Returns the metrics of a snapshot. A figure that is not measured is absent, never 0.
 ///
-/// Of each family the 200 largest sites are series, and all others are one series with
+/// In each family the 200 largest sites have a series each, and all others share one with
 /// `site="(other)"`. Sites of one name and type are one series. Each family ranks sites by its own
-/// figure. So a site may come and go, and `(other)` never falls as long as no figure does: it is
-/// the sum of all but the largest.
+/// figure. So a site's series may come and go. `(other)` never falls as long as no figure falls, as
+/// it is the sum of all but the largest.
 ///
 /// A site's counters fall in two cases: an unannotated task gets its name, or tasks end while the
-/// snapshot is read. [`CounterFloors`] keeps that from scrapers.
+/// snapshot is read. [`CounterFloors`] hides that from scrapers.
 pub fn metrics(snapshot: &MemorySnapshot) -> Vec<MetricFamily> {
     let mut families = Vec::new();
     let sites = snapshot.sites().iter();
@@ -50,7 +50,7 @@ pub fn metrics(snapshot: &MemorySnapshot) -> Vec<MetricFamily> {
     let dropped = tool.ring_events_dropped.saturating_add(tool.events_dropped);
     families.push(all::DROPPED.of(dropped));
     families.push(all::LOOKS.of(tool.looks));
-    // Its thread has not looked yet.
+    // The figure is 0 until the collector's thread has looked once.
     if tool.longest_look_ns != 0 {
         families.push(all::LONGEST_LOOK.of_nanoseconds(tool.longest_look_ns));
     }
@@ -59,7 +59,7 @@ pub fn metrics(snapshot: &MemorySnapshot) -> Vec<MetricFamily> {
     families
 }
 
-/// What the system and the allocator say of the process; each is absent where it is not known.
+/// What the system and the allocator say of the process. A figure that is not known is absent.
 fn resident(snapshot: &MemorySnapshot) -> impl Iterator<Item = MetricFamily> {
     let it = snapshot.resident();
     let gauges = [
@@ -71,7 +71,7 @@ fn resident(snapshot: &MemorySnapshot) -> impl Iterator<Item = MetricFamily> {
     gauges.into_iter().filter_map(|(family, bytes)| Some(family.of(bytes?)))
 }
 
-/// What is absent where sizes are not measured.
+/// The families that are absent if sizes are not measured.
 fn memory(snapshot: &MemorySnapshot, groups: &Groups<'_>) -> [MetricFamily; 5] {
     let process = snapshot.process();
     let allocated =
@@ -105,11 +105,11 @@ fn retained(snapshot: &MemorySnapshot, groups: &Groups<'_>) -> MetricFamily {
     all::RETAINED.with(series.map(|(site, sum)| MetricSeries::new(vec![("site", site)], sum)))
 }
 
-/// The word for a state, and how many tasks of a site are in it.
+/// The name of a state, and how many tasks of a site are in it.
 type State = (&'static str, fn(&SiteProfile) -> u64);
 
-/// The states that tasks are counted by. Those after the first four are of unannotated tasks, and
-/// absent where there are none.
+/// The states that tasks are counted by. Those after the first four apply to unannotated tasks
+/// alone, and are absent if there are none.
 const STATES: [State; 7] = [
     ("active", |site| site.active),
     ("completed", |site| site.completed),

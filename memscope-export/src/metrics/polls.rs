@@ -4,11 +4,12 @@ use memscope_runtime::async_memory::{MemorySnapshot, TaskType};
 
 use super::{MetricFamily, MetricSeries, MetricValue, all::POLLS};
 
-/// The bounds are the largest numbers of nanoseconds with so many binary digits: 1 µs to 17 s. The
-/// runtime counts by powers of two, so no observation stands between two of its own bounds.
+/// The bounds: each is the largest number of nanoseconds with this many binary digits. They go from
+/// 1 µs to 17 s. The runtime counts by powers of two, so each of its buckets lies between two
+/// neighbouring bounds.
 const DIGITS: [u32; 13] = [10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34];
 
-/// Returns `None` where timing is off.
+/// Returns the histogram, or `None` if timing is off.
 pub(super) fn family(snapshot: &MemorySnapshot) -> Option<MetricFamily> {
     // This figure is a number unless timing is off.
     if snapshot.get_task_metrics(TaskType::Unspecified).avg_wait_time_ms.is_nan() {

@@ -1,6 +1,6 @@
 //! The text format of `OpenMetrics` 1.0.
 //!
-//! The crate `prometheus-client` writes this format too, but a histogram of it must have a sum. The
+//! The crate `prometheus-client` writes this format too, but its histograms must have a sum. The
 //! sum of all polls is not measured, so it is absent here.
 
 use std::{
@@ -10,11 +10,11 @@ use std::{
 
 use super::{MetricFamily, MetricKind, MetricSeries, MetricValue};
 
-/// Families as `OpenMetrics` text, of the type
-/// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+/// Writes families as `OpenMetrics` text, of the type `application/openmetrics-text; version=1.0.0;
+/// charset=utf-8`.
 pub fn text_of(families: &[MetricFamily]) -> String {
     let series = families.iter().map(|family| family.series.len()).sum::<usize>();
-    // PERF: about as long as the lines are.
+    // PERF: the capacity is about the length of all lines.
     let mut out = String::with_capacity(96 * series + (2 << 10));
     for family in families.iter().filter(|family| !family.series.is_empty()) {
         push_family(&mut out, family);

@@ -1,4 +1,4 @@
-//! What a profile says of itself: which figures are exact, which are estimates, what is missing.
+//! The comments of a profile: which figures are exact, which are estimates, and what is missing.
 
 use memscope_runtime::async_memory::{HumanBytes, MemorySnapshot, StacksState};
 

@@ -1,27 +1,27 @@
-//! Which functions a reader leaves out: those inside of allocators.
+//! The functions inside of allocators, which a reader leaves out.
 //!
-//! A reader drops a frame that a pattern matches as a whole, and all that it calls. So the
-//! innermost function that is shown is the one that asked for memory. Names are those of symbols,
-//! demangled: `<alloc::raw_vec::RawVec<T>>::grow_one` (v0) or
+//! If a pattern matches a frame's whole name, a reader drops the frame and all that it calls. So
+//! the innermost function that is shown is the one that asked for memory. Names are those of
+//! symbols, demangled: `<alloc::raw_vec::RawVec<T>>::grow_one` (v0) or
 //! `alloc::raw_vec::RawVec<T,A>::grow_one` (legacy). Names of sites and roots begin with `site ` or
 //! `(`, so no pattern matches them.
 
 /// Functions inside of allocators, as patterns of RE2.
 const DROPPED: [&str; 5] = [
-    // What the compiler puts before the global allocator.
+    // Functions that the compiler puts before the global allocator.
     r"(__rustc::)?__(rust|rdl|rg)_(alloc|alloc_zeroed|realloc)",
     r"<.+ as core::alloc::(global::GlobalAlloc|Allocator)>::.+",
     // How the standard library asks for memory.
     r"<?alloc::(alloc|raw_vec)::.+",
     r"(__libc_)?(malloc|calloc|realloc|memalign|aligned_alloc|posix_memalign)",
-    // Memscope itself; but see `KEPT`.
+    // Memscope itself, except `KEPT`.
     r"<?memscope_(rs|runtime)::.+",
 ];
 
 /// Functions of memscope that call the program's code.
 pub(super) const KEPT: &str = r"<?memscope_runtime::(tasks|variables)::.+";
 
-/// One pattern of all.
+/// Returns one pattern that matches all of `DROPPED`.
 pub(super) fn dropped() -> String {
     DROPPED.join("|")
 }

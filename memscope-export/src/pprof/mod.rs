@@ -25,15 +25,15 @@ impl PprofKind {
     }
 }
 
-/// The snapshot as a gzipped profile in pprof's format.
+/// Writes the snapshot as a gzipped profile in pprof's format.
 ///
-/// The sum of all samples is the exact figure, in all and for each site. Samples with the label
-/// `figure=estimate` have a sampled stack; the label `samples` says from how many samples. All else
-/// of a site is below the root `(no stack)`, by site and, where that is known, by await point. If
-/// the estimates of a site's stacks exceed its exact figure, they are scaled down to it.
+/// The sum of all samples is the exact figure, in total and for each site. Samples with the label
+/// `figure=estimate` have a sampled stack. The label `samples` says how many samples the estimate
+/// has. The rest of a site is below the root `(no stack)`, by site and, if it is known, by await
+/// point. If the estimates of a site's stacks exceed its exact figure, they are scaled down to it.
 ///
-/// Labels are `site`, `task_type`, `task` and `await_point`; what is not known has no label. Blocks
-/// and allocations are known by site and task, not by stack. What stands above `i64::MAX` is cut,
+/// Labels are `site`, `task_type`, `task` and `await_point`. A label that is not known is absent.
+/// Blocks and allocations are known by site and task, not by stack. Sums above `i64::MAX` are cut,
 /// and a comment says so.
 ///
 /// ```

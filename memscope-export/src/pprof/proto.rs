@@ -1,4 +1,4 @@
-//! The messages of pprof's `profile.proto`, as far as they are used.
+//! The messages and fields of pprof's `profile.proto` that are used.
 //!
 //! The numbers are those of <https://github.com/google/pprof/blob/main/proto/profile.proto>. A text
 //! is an index into the table of strings.
@@ -47,7 +47,7 @@ pub(crate) struct ValueType {
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Sample {
-    /// The innermost first.
+    /// The calls, the innermost first.
     #[prost(uint64, repeated, tag = "1")]
     pub(crate) location_id: Vec<u64>,
     #[prost(int64, repeated, tag = "2")]

@@ -7,7 +7,7 @@ use memscope_runtime::async_memory::{Library, Program};
 use super::proto::{Function, Line, Location, Mapping, Profile};
 use crate::calls::{Call, CodePlace, LoadedFile};
 
-/// Ends of mappings are multiples of it.
+/// The size of a page of memory. The ends of mappings are multiples of it.
 const PAGE: u64 = 4096;
 
 #[derive(Debug)]
@@ -23,7 +23,8 @@ pub(super) struct Tables<'s> {
 }
 
 impl<'s> Tables<'s> {
-    /// With the mapping of the program. Those of libraries come with their first location.
+    /// Makes tables that have the mapping of the program. Each library's mapping is added with its
+    /// first location.
     pub(super) fn new(program: Option<&Program>, libraries: &'s [Library]) -> Self {
         let mut tables = Self {
             strings: HashMap::new(),
@@ -43,7 +44,8 @@ impl<'s> Tables<'s> {
         tables
     }
 
-    /// Adds the mapping of a file, and returns its id. Where it was loaded follows.
+    /// Adds the mapping of a file, and returns its id. The caller then sets where the file was
+    /// loaded.
     fn push_mapping(&mut self, path: &str, build_id: Option<&str>) -> u64 {
         let filename = self.string(path);
         let build_id = self.string(build_id.unwrap_or_default());
@@ -52,9 +54,9 @@ impl<'s> Tables<'s> {
             id,
             filename,
             build_id,
-            // NOTE: a reader that believes one of these to be missing looks the addresses up
-            // itself. It would need the executable segment's own mapping for that, and without it
-            // finds wrong names.
+            // NOTE: if one of these were false, a reader would look the addresses up itself. For
+            // that it needs the mapping of the executable segment, and without this finds wrong
+            // names.
             has_functions: true,
             has_filenames: true,
             has_line_numbers: true,
@@ -105,7 +107,7 @@ impl<'s> Tables<'s> {
         if mapping.memory_limit == 0 {
             mapping.memory_start = file.start;
         }
-        // The program is loaded once: a second start of it is a report's mistake.
+        // The program is loaded once, so a second start address is a mistake of the report.
         if mapping.memory_start != file.start {
             return (address, 0);
         }

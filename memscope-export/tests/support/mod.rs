@@ -115,7 +115,7 @@ pub(crate) fn snapshot(sites: &[Value], changes: &Value) -> MemorySnapshot {
     serde_json::from_value(with(json, changes)).expect("a snapshot")
 }
 
-/// A profile that was read back, with its texts in place.
+/// A profile that was read back, with texts in place of their indices.
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) profile: Profile,
@@ -182,7 +182,8 @@ impl Read {
         (sum(|it| it.values.0), sum(|it| it.values.1))
     }
 
-    /// The sums of both values of the samples with a label; an empty value: without the label.
+    /// The sums of both values of the samples with this label. An empty value means samples without
+    /// the label.
     pub(crate) fn sums_of(&self, label: &str, value: &str) -> (u64, u64) {
         let samples = self.samples();
         let has = |it: &&ReadSample| it.labels.get(label).map_or("", String::as_str) == value;

@@ -20,7 +20,7 @@ pub(crate) fn parse(text: &str) -> Option<ByteSize> {
     Some(ByteSize { count: count.parse().ok()?, unit })
 }
 
-/// What is said of a text that is no size.
+/// Returns the error message for a text that is no size.
 pub(crate) fn expected(example: &str, found: &str) -> String {
     format!(
         "expected a whole number with `B`, `KiB`, `MiB` or `GiB`, as in `{example}`, found `{found}`"

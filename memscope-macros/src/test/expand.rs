@@ -5,7 +5,7 @@ use crate::syntax::{Attribute, Cursor, Function, Item, Kind, Location, Mistakes}
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 
-/// Expands `#[test(arguments)] input` to a test, followed by the errors. `enabled`: whether its
+/// Expands `#[test(arguments)] input` to a test, followed by the errors. If `enabled`, the test's
 /// memory is measured.
 pub(crate) fn test(arguments: TokenStream, input: TokenStream, enabled: bool) -> TokenStream {
     let mut mistakes = Mistakes::default();
@@ -66,7 +66,7 @@ fn is_test(attribute: &Attribute) -> bool {
     attribute.path.last().is_some_and(|last| last == "test")
 }
 
-/// Whether it is that of the standard library.
+/// Whether the attribute is the `test` of the standard library.
 fn is_plain_test(attribute: &Attribute) -> bool {
     let is_of_std = |first: &str| first == "core" || first == "std";
     match &*attribute.path {
@@ -79,7 +79,7 @@ fn is_plain_test(attribute: &Attribute) -> bool {
 struct Test<'i> {
     item: &'i Item,
     function: &'i Function,
-    /// In braces.
+    /// The body of the function, in braces.
     body: TokenStream,
     facade: TokenStream,
 }
@@ -95,7 +95,7 @@ impl Test<'_> {
         attributes.iter().any(|attribute| is_test(attribute) && !is_plain_test(attribute))
     }
 
-    /// The test without measurements.
+    /// Returns the test without measurements.
     fn plain(&self) -> TokenStream {
         if self.has_runner() {
             return self.item.to_token_stream();
@@ -129,14 +129,14 @@ impl Test<'_> {
         self.outer(false, &quote!({ #inner #facade::__private::testing::#call }))
     }
 
-    /// The user's function, without its attributes.
+    /// Returns the user's function, without its attributes.
     fn inner(&self) -> TokenStream {
         let Function { asyncness, fn_token, name, arrow, output, .. } = self.function;
         let body = &self.body;
         quote!(#asyncness #fn_token #name() #arrow #output #body)
     }
 
-    /// The function that is the test.
+    /// Returns the function that is the test.
     fn outer(&self, is_async: bool, body: &TokenStream) -> TokenStream {
         let Function { fn_token, name, arrow, output, qualifiers, asyncness, .. } = self.function;
         let (attributes, head) = (&self.item.attributes, &self.item.head);

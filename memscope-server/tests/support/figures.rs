@@ -8,7 +8,7 @@ use regex::{Captures, Regex};
 pub(crate) type Series = (String, BTreeMap<String, String>);
 pub(crate) type Figures = BTreeMap<Series, f64>;
 
-/// Bounds are written as one library or the other writes numbers.
+/// A label with its value. Bounds are written in one way, as libraries write numbers differently.
 pub(crate) fn label(name: &str, value: &str) -> (String, String) {
     let bound = value.parse::<f64>().ok().filter(|_| name == "le");
     (name.to_owned(), bound.map_or(value.to_owned(), |bound| bound.to_string()))

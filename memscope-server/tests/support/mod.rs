@@ -1,4 +1,4 @@
-//! A client that speaks to real sockets, byte by byte where that is asked for.
+//! A client that uses real sockets.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod figures;
@@ -73,16 +73,17 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends these bytes, and reads until the server closes. `None`: it closed without an answer.
+/// Sends these bytes, and reads until the server closes. Returns `None` if it closed without an
+/// answer.
 pub(crate) fn raw(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
     let mut stream = connect(address);
-    // An error: the server has closed before it read all.
+    // An error means that the server has closed before it read all.
     let _ = stream.write_all(bytes);
     let answer = to_end(&mut stream);
     (!answer.is_empty()).then(|| Answer::of(&answer))
 }
 
-/// What comes until the server closes or resets the connection.
+/// Reads until the server closes or resets the connection.
 pub(crate) fn to_end(stream: &mut TcpStream) -> Vec<u8> {
     let (mut answer, mut buffer) = (Vec::new(), [0; 16 << 10]);
     loop {
@@ -111,7 +112,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     request(address, "GET", path, "")
 }
 
-/// Reads a stream of events until `is_done` says so of all of it.
+/// Reads a stream of events until `is_done` accepts all that was read.
 pub(crate) fn events(address: SocketAddr, is_done: impl Fn(&str) -> bool) -> String {
     let mut stream = connect(address);
     write!(stream, "GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("written");

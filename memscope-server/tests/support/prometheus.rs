@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::support::{LONG, get};
 
-/// The server; it ends, and its folder goes, when this is dropped.
+/// The server. When this is dropped, the server ends and its folder is removed.
 #[derive(Debug)]
 pub(crate) struct Prometheus {
     process: Child,
@@ -27,7 +27,7 @@ pub(crate) struct Prometheus {
 
 impl Prometheus {
     /// Starts a server that scrapes this address each second as the job `shop`, with these rules.
-    /// `past` is `OpenMetrics` text with times: what it has scraped before, if anything.
+    /// `past` is `OpenMetrics` text with times: earlier scrapes, if there are any.
     pub(crate) fn start(target: SocketAddr, rules: &Path, past: Option<&str>) -> Self {
         let parent = option_env!("CARGO_TARGET_TMPDIR").map_or_else(env::temp_dir, PathBuf::from);
         let folder = parent.join(format!("prometheus-{}-{}", process::id(), target.port()));
@@ -64,13 +64,13 @@ impl Prometheus {
             for line in lines.map_while(Result::ok) {
                 let address = line.split_once("msg=\"Listening on\" address=");
                 if let Some((_, address)) = address {
-                    // An error: the test has ended.
+                    // An error means that the test has ended.
                     let _ = found.send(address.trim().parse::<SocketAddr>());
                 }
                 kept.lock().expect("no panic").push(line);
             }
         });
-        // Dropped if it does not start.
+        // The value is dropped, and so the process ended, if the server does not start.
         let mut started = Self { process, address: target, folder, log };
         let address = finds.recv_timeout(LONG);
         let address = address.unwrap_or_else(|_| panic!("it does not start: {:#?}", started.log()));
@@ -83,7 +83,7 @@ impl Prometheus {
         started
     }
 
-    /// What it has said on stderr.
+    /// The lines that the server has written to stderr.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().expect("no panic").clone()
     }
@@ -97,7 +97,7 @@ impl Prometheus {
         answer["data"].clone()
     }
 
-    /// The result of a query: at this second of Unix time, or now.
+    /// The result of a query, at this second of Unix time or now.
     pub(crate) fn query(&self, expression: &str, at: Option<u64>) -> Vec<Value> {
         let at = at.map(|it| it.to_string());
         let mut parameters = vec![("query", expression)];
@@ -108,7 +108,7 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // An error: it has ended, or the folder is gone.
+        // An error means that the server has ended, or that the folder is gone.
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.folder);

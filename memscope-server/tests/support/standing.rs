@@ -8,7 +8,8 @@ use tokio::runtime::Runtime;
 
 use super::LONG;
 
-/// A runtime with a tracked task of each name, which holds so many bytes. All have started.
+/// Starts a runtime with a tracked task of each name that holds this many bytes. Returns when all
+/// have started.
 pub(crate) fn standing<N: Into<String>>(tasks: impl IntoIterator<Item = (N, usize)>) -> Runtime {
     let runtime = workers(2);
     let (started, starts) = mpsc::channel();
