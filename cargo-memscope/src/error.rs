@@ -11,7 +11,7 @@ impl Error {
         Self(text.into())
     }
 
-    /// Returns `true` if the reader of the output is gone, as with `| head`.
+    /// Returns `true` if the reader of the output has ended, as `| head` does.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! How much may grow before a comparison fails.
+//! The limit of growth above which a comparison fails.
 
 use std::{fmt, str::FromStr};
 
@@ -8,17 +8,18 @@ use serde::{Serialize, Serializer};
 
 use crate::byte_size::ByteSize;
 
-/// Less than this is no growth in percent: it may be a name, or a timer.
+/// The least growth that a limit in percent counts, as smaller growth may come from a name or a
+/// timer.
 const LEAST_BYTES: u64 = 1 << 10;
 
-/// A size, or a part of what was there.
+/// The limit: a size, or a part of the earlier figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Threshold {
     Bytes(u64),
     Percent(f64),
 }
 
-/// What grew.
+/// The figure that is compared with the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Measure {
@@ -43,7 +44,8 @@ impl Measure {
 }
 
 impl Threshold {
-    /// The most that may be added to so many bytes. What is new is compared with `whole`.
+    /// Returns the most growth that is allowed from `before` bytes on. A new row is compared with
+    /// `whole`.
     pub(crate) fn most(self, before: u64, whole: u64) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes,

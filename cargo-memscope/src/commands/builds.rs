@@ -1,4 +1,4 @@
-//! Whether a file is of the build that a report or a dump is of, and what is said if it is not.
+//! Checks that a file is of the same build as a report or a dump, with the messages if it is not.
 
 use std::{
     fmt::Write,
@@ -10,11 +10,11 @@ use memscope_runtime::__terminal::visible_path;
 
 use crate::error::Error;
 
-/// What the program has left behind, and how.
+/// The words for a report and a dump in messages: how the program made it, and its name.
 pub(super) const REPORT: (&str, &str) = ("wrote", "report");
 pub(super) const DUMP: (&str, &str) = ("made", "dump");
 
-/// The error that a file is not the one that the report or the dump is of.
+/// Returns the error that a file is of another build than the report or the dump.
 pub(super) fn another_build(path: &Path, its: &str, own: &str, (made, it): (&str, &str)) -> Error {
     Error::new(format!(
         "{} is another build than the one that {made} the {it}: its build id is {its}, the {it}'s {own}",
@@ -22,8 +22,8 @@ pub(super) fn another_build(path: &Path, its: &str, own: &str, (made, it): (&str
     ))
 }
 
-/// Says that a folder on the command line has nothing of the build with this id; `None`: the id is
-/// too short for a file to be named by it.
+/// Returns the message that a folder on the command line has nothing of the build with this id.
+/// Returns `None` if the id is too short to name a file.
 pub(super) fn not_in_folder(folder: &Path, id: &str) -> Option<String> {
     let (first, rest) = id.split_at_checked(2)?;
     Some(format!(

@@ -77,8 +77,8 @@ pub(crate) fn build(options: &Build) -> Result<Built, Error> {
         let prefix = format!("CARGO_PROFILE_{}", name.to_uppercase().replace('-', "_"));
         command.env(format!("{prefix}_DEBUG"), "2").env(format!("{prefix}_STRIP"), "none");
         if options.lib {
-            // Otherwise an optimised library leaves its smallest functions to those who call them,
-            // and what makes a future is small.
+            // Without incremental compilation, an optimised library leaves its smallest functions
+            // to its callers. A function that makes a future is small.
             command.env(format!("{prefix}_INCREMENTAL"), "true").env_remove("CARGO_INCREMENTAL");
         }
     }
@@ -123,7 +123,7 @@ pub(crate) fn build(options: &Build) -> Result<Built, Error> {
     let workspace = Workspace::read(options);
     let chosen = choose(executables, options, &workspace)?;
     let packages = if workspace.members.is_empty() {
-        // An older cargo: the path of a file has to do.
+        // An older cargo does not tell this. Then origins are judged by paths.
         Packages::default()
     } else {
         Packages::of(folders, &workspace.members, &workspace.root, &chosen.package)
@@ -131,8 +131,8 @@ pub(crate) fn build(options: &Build) -> Result<Built, Error> {
     Ok(Built { path: chosen.path, packages })
 }
 
-/// The error about a program that was built here and has too little debug information: what the
-/// build has set already is no advice.
+/// Returns the error about a program that was built here and has too little debug information. It
+/// does not advise settings that the build already has.
 pub(crate) fn without_debug_info(options: &Build, path: &Path) -> Error {
     let profile = profile(options);
     Error::new(format!(
@@ -152,7 +152,7 @@ fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// What `cargo metadata` says of the workspace.
+/// The fields of `cargo metadata` that are used.
 #[derive(Debug, Default, Deserialize)]
 struct Workspace {
     packages: Vec<Package>,
@@ -171,7 +171,7 @@ struct Package {
 }
 
 impl Workspace {
-    /// Asks cargo, without a network. What it does not say is not used.
+    /// Asks cargo, without a network. A field that cargo does not give stays empty.
     fn read(options: &Build) -> Self {
         let mut command = cargo();
         command.args(["metadata", "--no-deps", "--offline", "--format-version=1"]);
@@ -195,7 +195,7 @@ fn profile(options: &Build) -> &str {
     }
 }
 
-/// The profiles that cargo may use: tests have one of their own, which inherits.
+/// Returns the profiles that cargo may use. Tests have a profile of their own, which inherits.
 fn profiles(options: &Build) -> Vec<&str> {
     let profile = profile(options);
     let of_tests = match profile {
@@ -221,7 +221,7 @@ fn flags(options: &Build) -> Vec<String> {
         }
     }
     if options.lib {
-        // What cargo makes of a library otherwise is linked into nothing.
+        // Other kinds of library are not linked, so they have no addresses.
         pair("--crate-type", "dylib");
     }
     let path = options.manifest_path.as_deref().map(Path::to_string_lossy);
@@ -262,7 +262,7 @@ fn executable_of(artifact: Artifact) -> Option<Executable> {
     Some(Executable { option: "--lib".to_owned(), path, package })
 }
 
-/// The option that was asked for, as [`Executable`] has it.
+/// Returns the option that the user has given, as [`Executable`] has it.
 fn asked(options: &Build) -> Option<String> {
     let named = [("bin", &options.bin), ("example", &options.example), ("test", &options.test)];
     let mut named = named.into_iter().filter_map(|(kind, name)| Some((kind, name.as_ref()?)));
@@ -316,7 +316,7 @@ fn choose(
     Err(Error::new(format!("there are several binaries; name one: {}", names.join(", "))))
 }
 
-/// Keeps the binary that `cargo run` would run: that of the one `default-run` among the packages.
+/// Keeps the binary that `cargo run` would run, if exactly one of the packages has a `default-run`.
 fn retain_default_run(executables: &mut Vec<Executable>, workspace: &Workspace) {
     let built: BTreeSet<&str> = executables.iter().map(|it| it.package.as_str()).collect();
     let packages = built.into_iter().filter_map(|id| workspace.package(id));

@@ -15,7 +15,7 @@ use crate::{
     output::{growth_view, naming},
 };
 
-/// The exit code if something grew by more than it may.
+/// The exit code if something grew by more than the limit.
 const OVER: u8 = 1;
 
 /// Prints what changed. Returns the exit code of the verdict.
@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Diff) -> Result<ExitCode, Error> {
     Ok(if growth.within { ExitCode::SUCCESS } else { ExitCode::from(OVER) })
 }
 
-/// Sizes that are not measured cannot be compared.
+/// Returns an error if sizes are not measured, as they cannot be compared then.
 fn check(from: &Path, snapshot: &MemorySnapshot) -> Result<(), Error> {
     let measured = snapshot.measured();
     if measured.is_yes() {

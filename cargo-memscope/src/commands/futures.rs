@@ -80,7 +80,7 @@ fn built(options: &arguments::Futures) -> Result<(PathBuf, Futures), Error> {
     }
 }
 
-/// The error that `--max-size` has judged no future.
+/// Returns the error that no future was there for `--max-size` to check.
 fn matches_nothing(filter: &str, all: bool, futures: &[Future]) -> Error {
     let is_own = |it: &&Future| it.origin == Origin::Own;
     let own = futures.iter().filter(is_own).count();

@@ -13,7 +13,7 @@ pub(crate) fn run(options: &Holders) -> Result<(), Error> {
     let read = |from: &Path| -> Result<HeapGraph, Error> {
         served::value(from, "holders.json", "graph that `heap_graph()`")
     };
-    // A file that cannot be read is told before a picture is taken.
+    // The file is read first, so that an error comes before a picture is taken.
     let earlier = options.since.as_deref().map(read).transpose()?;
     let graph = read(&options.file)?;
     match earlier {

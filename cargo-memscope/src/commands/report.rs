@@ -31,7 +31,7 @@ impl From<Sort> for Ranking {
     }
 }
 
-/// Prints a report with the lines of its call stacks. As text, with the state machines of its
+/// Prints a report with the lines of its call stacks. The text also has the state machines of its
 /// futures.
 pub(crate) fn run(options: &Report) -> Result<(), Error> {
     check(options)?;
@@ -68,7 +68,7 @@ pub(crate) fn run(options: &Report) -> Result<(), Error> {
     } else {
         write!(out, "{}", naming("--full", whole))?;
     }
-    // In front of the rest: the reader has just seen fewer rows than there are.
+    // The note on the filter comes first, as the reader has just seen fewer rows than there are.
     let filter_note = selected.as_ref().and_then(|it| filter_note(options, it));
     for note in filter_note.into_iter().chain(notes) {
         writeln!(out, "\n{}", visible_lines(&note))?;
@@ -80,7 +80,7 @@ pub(crate) fn run(options: &Report) -> Result<(), Error> {
     Ok(())
 }
 
-/// An option that a format has no use for is an error, so that it is not taken for done.
+/// Returns an error if the format does not use an option that was given.
 fn check(options: &Report) -> Result<(), Error> {
     let (name, instead) = match options.format {
         ReportFormat::Text | ReportFormat::Json => return Ok(()),
@@ -137,7 +137,7 @@ fn matches_nothing(options: &Report, snapshot: &MemorySnapshot, selected: &Selec
     ))
 }
 
-/// What a file says that was written with a filter.
+/// The field of a file that was written with a filter.
 #[derive(Debug, Deserialize)]
 struct Filtered {
     selection: Option<Selection>,
@@ -159,14 +159,14 @@ fn earlier_filter(text: &str) -> Option<String> {
     ))
 }
 
-/// Adds what to do to the error about a file that is something else of memscope's.
+/// Adds advice to the error about a file that is of memscope but not a report.
 fn with_hint(error: &Error, file: &Path) -> Error {
     let hint = served::beginning(file).and_then(|start| hint(&start));
     let Some(hint) = hint else { return Error::new(error.to_string()) };
     Error::new(format!("{error}\n{} {hint}", visible_path(file)))
 }
 
-/// What a file is that begins like this, and what to do with it.
+/// Says what kind of file begins like this, and what to do with it.
 fn hint(start: &str) -> Option<&'static str> {
     let start = start.trim_start();
     let has = |field: &str| start.contains(&format!("\"{field}\""));

@@ -15,7 +15,7 @@ use memscope_runtime::{
 use super::builds::{REPORT, another_build, build_id, not_in_folder, without_deleted_suffix};
 use crate::error::Error;
 
-/// A file with calls of the report: `None` is the program, otherwise the path of a library.
+/// A file with calls of the report: `None` for the program, or the path of a library.
 type Library = Option<String>;
 
 /// The calls in one file: the offset of each, and the function that the report has there.
@@ -24,22 +24,23 @@ type Calls = BTreeMap<u64, String>;
 /// The most calls of a process that are remembered.
 const MOST_KNOWN: usize = 100_000;
 
-/// What is known of the calls of one process so far. They stay what they are, so that a later
-/// snapshot of it looks up new ones only.
+/// The calls of one process that were looked up so far. Calls do not change, so only new calls of a
+/// later snapshot are looked up.
 #[derive(Debug, Default)]
 pub(crate) struct KnownCalls {
     of: Option<Origin>,
     frames: HashMap<(Library, u64), Vec<Frame>>,
-    /// Files with debug information that was moved, which some calls were found in.
+    /// The files with moved debug information in which some calls were found.
     used: Vec<PathBuf>,
     notes: Vec<String>,
 }
 
 /// Adds functions, files and lines to the calls in the report's stacks, those that were inlined
-/// included. Returns what is to be said about calls that have none.
+/// included. Returns notes on calls that have no line.
 ///
 /// `asked` is the program, and `places` is debug information that was moved, if the command line
-/// names them. A file of another build tells nothing. It is an error if it is one of these.
+/// names them. A file of another build is not used. It is an error if the command line names this
+/// file.
 pub(crate) fn explain(
     snapshot: &mut MemorySnapshot,
     asked: Option<&Path>,
@@ -72,7 +73,7 @@ pub(crate) fn explain(
                 continue;
             }
             Err(_) => {
-                // The kernel's code in a process is in no file.
+                // The code that the kernel maps into each process is in no file.
                 replaced.extend(library.filter(|path| path.contains('/')));
                 continue;
             }
@@ -124,7 +125,7 @@ fn joined(call: &StackFrame, frame: &Frame) -> StackFrame {
     }
 }
 
-/// All calls with a known place, by file.
+/// Returns all calls with a known place, by file.
 fn calls_of(snapshot: &MemorySnapshot) -> BTreeMap<Library, Calls> {
     let mut files: BTreeMap<Library, Calls> = BTreeMap::new();
     for call in snapshot.stacks().iter().flat_map(|stack| &stack.frames) {
@@ -164,14 +165,13 @@ fn program(
         ))),
     });
     match (opened, id) {
-        // Another program may be there by now, and the debug information elsewhere.
+        // The file may be another program by now, and the debug information elsewhere.
         (Err(error), Some(id)) if asked.is_none() => Symbolizer::of_build(id, places).ok_or(error),
         (opened, _) => opened,
     }
 }
 
-/// Whether each function that the report names at an address is there in the file, and there are
-/// some.
+/// Whether the report names functions at addresses, and the file has each of them at its address.
 fn has_these_names(file: &Symbolizer, calls: &Calls) -> bool {
     let named: Vec<_> = calls.iter().filter(|it| !it.1.is_empty()).collect();
     let addresses: Vec<_> =
@@ -197,7 +197,7 @@ fn library(snapshot: &MemorySnapshot, path: &str, places: &[PathBuf]) -> Result<
         .ok_or_else(|| Error::new("it is not here, or another build"))
 }
 
-/// The note that a folder on the command line has no debug information of the report.
+/// Returns the note that a folder on the command line has no debug information of the report.
 fn nothing_in(folder: &Path, snapshot: &MemorySnapshot) -> String {
     let id = snapshot.program().and_then(|it| it.build_id.as_deref());
     id.and_then(|id| not_in_folder(folder, id)).unwrap_or_else(|| {
@@ -208,7 +208,7 @@ fn nothing_in(folder: &Path, snapshot: &MemorySnapshot) -> String {
     })
 }
 
-/// The error that a file on the command line has the debug information of no file in the report.
+/// Returns the error that a file on the command line belongs to no file in the report.
 fn unfit(path: &Path) -> Error {
     let symbols = match Symbols::open(path) {
         Ok(symbols) => symbols,

@@ -26,8 +26,8 @@ impl From<Kind> for PprofKind {
     }
 }
 
-/// Prints a report in a format that is no text for a terminal, byte by byte. Returns whether it
-/// did.
+/// Prints a report in a format that must not be escaped for a terminal. Returns false if the format
+/// is text.
 pub(super) fn print(
     snapshot: &MemorySnapshot,
     selected: Option<&Selected<'_>>,
@@ -45,7 +45,7 @@ pub(super) fn print(
             Some(selected) => selection(selected, options)?,
         },
         ReportFormat::Html => {
-            // A page is as large as the report: it is written piece by piece.
+            // A page is as large as the report, so it is written in pieces.
             let mut out = io::BufWriter::new(out);
             write_html(snapshot, &mut out)?;
             out.flush()?;
@@ -60,8 +60,8 @@ pub(super) fn print(
     Ok(true)
 }
 
-/// The rows that are left, as JSON, and how many there were: a file without some of its rows must
-/// not look whole.
+/// Returns the selected rows as JSON, with the number of all rows. A file without some of its rows
+/// must not look complete.
 fn selection(selected: &Selected<'_>, options: &Report) -> Result<Vec<u8>, Error> {
     let mut bytes = json(selected.rows())?;
     let Some(filter) = &options.filter else { return Ok(bytes) };
@@ -73,7 +73,7 @@ fn selection(selected: &Selected<'_>, options: &Report) -> Result<Vec<u8>, Error
         })
         .collect();
     let selection = value!({ "filter": filter.as_str(), "rows": hidden });
-    // The snapshot is one object: the field is put in front of its end.
+    // The snapshot is one JSON object. The field is added before its end.
     while bytes.pop_if(|it| it.is_ascii_whitespace() || *it == b'}').is_some_and(|it| it != b'}') {}
     writeln!(bytes, ",{SELECTION}:{selection}}}")?;
     Ok(bytes)

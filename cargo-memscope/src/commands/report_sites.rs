@@ -33,7 +33,7 @@ pub(crate) struct Sites<'s> {
     sites: Vec<&'s SiteProfile>,
 }
 
-/// Where the program and its debug information are, if the command line says it.
+/// The places of the program and its debug information that the command line gives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Places<'o> {
     program: Option<&'o Path>,
@@ -85,14 +85,14 @@ impl<'s> Sites<'s> {
         };
         let path = without_deleted_suffix(Path::new(&program.path));
         let named = self.layouts(&path, places.debug_files);
-        // Another program may be there by now, and the debug information elsewhere.
+        // The file may be another program by now, and the debug information elsewhere.
         let found = named.or_else(|error| {
             let of_build = |id| Layouts::of_build(id, places.debug_files);
             program.build_id.as_deref().and_then(of_build).ok_or(error)
         });
         match found {
             Ok(layouts) => self.list(out, &layouts, &path, is_full)?,
-            // The report is complete without state machines.
+            // This is not an error, as the report is complete without state machines.
             Err(error) => writeln!(
                 out,
                 "\nstate machines: not shown, as {error}\n`--program PATH` names the program where it is now"

@@ -1,4 +1,4 @@
-//! Reads what a running program serves over HTTP, or what was saved of it, and prints it.
+//! Reads and prints what a running program serves over HTTP, or a saved file of it.
 
 use std::{
     env,
@@ -24,14 +24,14 @@ use crate::{error::Error, output::naming};
 
 /// The largest answer that is read.
 const MOST_BYTES: u64 = 1 << 30;
-/// The longest time that an answer may take: a picture of a large process takes seconds.
+/// The longest time that an answer may take. A picture of a large process takes seconds.
 const MOST_TIME: Duration = Duration::from_secs(90);
 /// The most bytes of an error that are printed.
 const MOST_WHY: usize = 300;
 /// The most characters of a version.
 const MOST_VERSION: usize = 40;
 
-/// The report that a program serves, or has saved: its text, and what is in it.
+/// Reads the report that a program serves or has saved. Returns its text and the snapshot in it.
 pub(crate) fn snapshot(from: &Path) -> Result<(String, MemorySnapshot), Error> {
     let is_none = |why: &dyn Display| Error::new(format!("{}: {why}", visible_path(from)));
     let text = String::from_utf8(bytes(from, "snapshot.json")?).map_err(|error| is_none(&error))?;
@@ -59,8 +59,8 @@ pub(crate) fn read(text: &str) -> Result<MemorySnapshot, Error> {
     })
 }
 
-/// The first bytes of a file that was saved, as text; `None` for an address or a pipe, which is
-/// read once.
+/// Reads the first bytes of a saved file, as text. Returns `None` for an address, and for a pipe,
+/// which can be read only once.
 pub(crate) fn beginning(from: &Path) -> Option<String> {
     const MOST: u64 = 4 << 10;
     std::fs::metadata(from).ok().filter(std::fs::Metadata::is_file)?;
@@ -69,7 +69,8 @@ pub(crate) fn beginning(from: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&start).into_owned())
 }
 
-/// What a program serves at a path, or has saved, of a function that `made` names.
+/// Reads the value that a program serves at a path or has saved. `made` names the function that
+/// made the value.
 pub(crate) fn value<T: DeserializeOwned>(from: &Path, path: &str, made: &str) -> Result<T, Error> {
     serde_json::from_slice(&bytes(from, path)?).map_err(|error| {
         let (from, why) = (visible_path(from), said(&error, MOST_WHY));
@@ -96,7 +97,7 @@ pub(crate) fn print(
     Ok(())
 }
 
-/// What a program serves at a path, or has saved as JSON.
+/// Reads the bytes that a program serves at a path or has saved as JSON.
 fn bytes(from: &Path, path: &str) -> Result<Vec<u8>, Error> {
     if let Some(url) = url(from, path) {
         return get(&url);
@@ -110,8 +111,8 @@ fn bytes(from: &Path, path: &str) -> Result<Vec<u8>, Error> {
     __terminal::read(from, __terminal::MOST_BYTES, Some(b'{')).map_err(|error| cannot(&error))
 }
 
-/// The address of a path, if this is one of a program that serves: `http://127.0.0.1:6071`, or that
-/// of the path itself, which may bring a token.
+/// Returns the address of a path at a server, or `None` for a file. `from` is the server's address,
+/// such as `http://127.0.0.1:6071`, or that of the path itself, and may have a token.
 fn url(from: &Path, path: &str) -> Option<String> {
     let url = from.to_str().filter(|it| it.starts_with("http://"))?;
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
@@ -121,8 +122,9 @@ fn url(from: &Path, path: &str) -> Option<String> {
     Some(if is_whole { format!("{base}{query}") } else { format!("{base}/{path}{query}") })
 }
 
-/// The answer of a program at a path, not yet read. It may take so long to begin, and so long in
-/// all. `None`: the program has no place for another client now.
+/// Asks a program for a path, and returns the answer before its body is read. The answer must come
+/// within `begin`, and its body within `whole`. Returns `None` if the program has no place for
+/// another client now.
 pub(crate) fn open(
     from: &Path,
     path: &str,
@@ -137,14 +139,14 @@ pub(crate) fn open(
         status if status.as_u16() == 503 => Ok(None),
         _ => {
             let mut why = Vec::new();
-            // What cannot be read is not repeated.
+            // If the body cannot be read, the error is without it.
             let _ = answer.body_mut().as_reader().take(MOST_WHY as u64).read_to_end(&mut why);
             Err(refusal(&url, answer.status(), &why))
         }
     }
 }
 
-/// What the program answers.
+/// Returns the answer of the program.
 fn get(url: &str) -> Result<Vec<u8>, Error> {
     let agent = config().timeout_global(Some(MOST_TIME)).build().into();
     let mut answer = call(url, &agent)?;

@@ -1,5 +1,5 @@
-//! Reads where tasks wait from the memory in a dump, with debug information that is found as that
-//! of a saved report is.
+//! Reads where tasks wait from the memory in a dump. The debug information is found as for a saved
+//! report.
 
 use std::path::{Path, PathBuf};
 
@@ -12,9 +12,9 @@ use memscope_runtime::{
 use super::builds::{DUMP, another_build, build_id, not_in_folder, without_deleted_suffix};
 use crate::{arguments::Tasks, error::Error};
 
-/// Finds the places of the dump's tasks in the memory that it has with it. Returns the dump without
-/// that memory; or as it was, with a note that says why, if no debug information was asked for and
-/// none was found.
+/// Finds where the tasks of a dump wait from the memory in the dump, and returns the dump without
+/// this memory. If no debug information was found, and the command line names none, returns the
+/// dump unchanged with a note.
 pub(crate) fn decoded(
     dump: TaskDump,
     options: &Tasks,
@@ -55,7 +55,7 @@ fn decode(_: TaskDump, _: Layouts) -> Result<TaskDump, Error> {
     Err(Error::new("dumps have addresses of 64 bits, and are decoded on such a system alone"))
 }
 
-/// The layouts of the program that made the dump.
+/// Returns the layouts of the program that made the dump.
 fn layouts(
     memory: &DumpedMemory,
     program: Option<&Path>,
@@ -70,7 +70,7 @@ fn layouts(
     if let Some(path) = program {
         return of_file(path, places, id);
     }
-    // What the command line names may be the whole program.
+    // A file on the command line may be the whole program.
     let mut wrong = None;
     for path in places.iter().filter(|path| !path.is_dir()) {
         match of_file(path, places, id) {
@@ -85,19 +85,19 @@ fn layouts(
         Some(path) => of_file(&without_deleted_suffix(Path::new(path)), places, id),
         None => Err(Error::new("the dump does not say which program made it")),
     };
-    // Another program may be there by now, and the debug information elsewhere.
+    // The file may be another program by now, and the debug information elsewhere.
     here.or_else(|error| {
         let nothing = || places.first().and_then(|folder| not_in_folder(folder, id));
         Layouts::of_build(id, places).ok_or_else(|| nothing().map_or(error, Error::new))
     })
 }
 
-/// The layouts in this file, or in one with its debug information, if it is of this build.
+/// Returns the layouts in this file or in its debug information, if the file is of this build.
 fn of_file(path: &Path, places: &[PathBuf], id: &str) -> Result<Layouts, Error> {
     let layouts = Layouts::read_with(path, places);
     let its = match &layouts {
         Ok(layouts) => layouts.build_id().map(str::to_owned),
-        // A file without types may be another build as well, and then is the wrong one.
+        // A file without types may also be of another build, and the error then says so.
         Err(error) if error.lacks_debug_info() => {
             Symbols::open(path).ok().and_then(|symbols| build_id(&symbols))
         }

@@ -5,8 +5,8 @@ use memscope_runtime::{__terminal::visible_lines, async_memory::TaskDump};
 use super::{served, task_layouts};
 use crate::{arguments::Tasks, error::Error};
 
-/// Prints a dump that a program serves or has saved, as text or as JSON. If it has memory with it,
-/// that is decoded first.
+/// Prints a dump that a program serves or has saved, as text or as JSON. Memory in the dump is
+/// decoded first.
 pub(crate) fn run(options: &Tasks) -> Result<(), Error> {
     let made = "dump that `task_dump()`";
     let dump: TaskDump = served::value(&options.from, "tasks.json", made)?;

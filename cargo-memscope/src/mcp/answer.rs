@@ -1,7 +1,7 @@
 //! The answer of a tool: lines and facts, then rows, as many as fit a number of bytes.
 //!
-//! It is there twice: as text, and as data with the same in it. Clients show an agent the one or
-//! the other, so each is whole.
+//! An answer has all of it twice: as text and as data. Clients show an agent one of the two, so
+//! each is complete.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::quote::{Width, json_bytes, several};
 
-/// The bytes of a whole answer, unless more are asked for.
+/// The most bytes of an answer by default.
 pub(super) const USUAL_BYTES: usize = 4_000;
-/// The fewest bytes that may be asked for: an answer without rows and one narrow row fit.
+/// The smallest limit that a client may set: an answer's lines and one narrow row fit.
 pub(super) const LEAST_BYTES: usize = 3_500;
 pub(super) const MOST_BYTES: usize = 1_000_000;
 /// The bytes of the result around its text and data.
@@ -21,7 +21,7 @@ const ENVELOPE_BYTES: usize = 140;
 /// The fields of an answer that are the same for all tools.
 pub(super) type Facts = Map<String, Value>;
 
-/// One row: as text of a line or several, and as data.
+/// One row: as one or more lines of text, and as data.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) text: String,
@@ -68,17 +68,17 @@ impl fmt::Debug for Rows<'_> {
     }
 }
 
-/// What a tool has to say.
+/// The answer of a tool.
 #[derive(Debug)]
 pub(super) struct Answer<'a> {
-    /// Lines before the rows. They are of bounded length.
+    /// The lines before the rows. Their length is bounded.
     pub(super) lines: Vec<String>,
-    /// The same as data, and more.
+    /// The facts of the lines as data, and further facts.
     pub(super) facts: Facts,
     pub(super) rows: Rows<'a>,
 }
 
-/// Which rows of an answer are asked for.
+/// The rows of an answer that a client asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) from: usize,
@@ -86,7 +86,8 @@ pub(super) struct Window {
 }
 
 impl Answer<'_> {
-    /// The rows from `window.from` on that fit. `cursor` names the place at which to go on.
+    /// Returns the rows from `window.from` on that fit. `cursor` names the row at which the next
+    /// page begins.
     pub(super) fn page(
         mut self,
         window: Window,
@@ -105,7 +106,7 @@ impl Answer<'_> {
             if rows.is_empty() && used + row.bytes() > window.bytes {
                 row = (self.rows.row)(index, Width::Narrow);
             }
-            // The first one always fits: see `LEAST_BYTES`.
+            // The first row always fits: see `LEAST_BYTES`.
             if !rows.is_empty() && used + row.bytes() > window.bytes {
                 break;
             }
@@ -129,7 +130,7 @@ impl Answer<'_> {
     }
 }
 
-/// What is said of the rows that are here and of those that are not.
+/// Says how many rows are shown and how many are not.
 fn ends(total: usize, from: usize, shown: usize, cursor: Option<&str>) -> (String, Value) {
     let left = total - from - shown;
     let data = json!({
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn bytes_are_those_of_a_client_that_writes_spaces_and_ascii() {
         let data = json!({"a": [1, 2, {}], "b": {"c": "é"}, "d": []});
-        // As Python's `json.dumps` writes it.
+        // Python's `json.dumps` writes it in this way.
         let written = r#"{"a": [1, 2, {}], "b": {"c": "\u00e9"}, "d": []}"#;
         assert_eq!(data_bytes(&data), written.len());
     }

@@ -27,7 +27,7 @@ enum Line {
     Stack(StackDiff),
 }
 
-/// Answers: `now` less `then`, the largest growth first.
+/// Answers with the changes from `then` to `now`, the largest growth first.
 pub(super) fn answer<'a>(now: &'a Taken, then: &Taken) -> Result<Answer<'a>, Error> {
     for taken in [now, then] {
         let measured = taken.snapshot.measured();
@@ -100,7 +100,7 @@ pub(super) fn answer<'a>(now: &'a Taken, then: &Taken) -> Result<Answer<'a>, Err
     Ok(Answer { lines, facts, rows })
 }
 
-/// The earlier one with the later one's lines, if an edit has moved them.
+/// Returns the earlier snapshot with the later one's lines, if an edit has moved them.
 fn moved(then: &MemorySnapshot, now: &MemorySnapshot) -> Option<MemorySnapshot> {
     let text = |snapshot| String::from_utf8(json(snapshot).ok()?).ok();
     aligned(&text(then)?, &text(now)?)
@@ -166,7 +166,7 @@ fn variable_row(row: &VariableSiteDiff, width: Width) -> Row {
 }
 
 fn stack_row(row: &StackDiff, width: Width) -> Row {
-    // The innermost calls with names say which code it is.
+    // The innermost calls that have names identify the code.
     let named = row.frames.iter().filter(|frame| !frame.function.is_empty()).take(4);
     let calls: Vec<(String, String)> = named
         .map(|frame| {

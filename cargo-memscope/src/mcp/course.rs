@@ -1,4 +1,4 @@
-//! The course of live bytes over time, in a row.
+//! The course of live bytes over time, and its row.
 
 use memscope_runtime::async_memory::{MemorySnapshot, Trend, TrendPoint};
 use serde_json::json;
@@ -16,7 +16,7 @@ pub(super) struct Course {
 }
 
 impl Course {
-    /// The longest course of what `is_it` chooses.
+    /// Returns the longest course of those that `is_it` chooses.
     pub(super) fn of(snapshot: &MemorySnapshot, is_it: impl Fn(&Trend) -> bool) -> Self {
         let timeline = snapshot.timeline();
         let all = timeline.sites.iter().chain(&timeline.shared).chain(snapshot.trends());
@@ -25,7 +25,7 @@ impl Course {
         Self { points: longest.map_or_else(Vec::new, |it| it.points.iter().map(point).collect()) }
     }
 
-    /// That of a part of the process: all of it, or what is outside of tasks.
+    /// Returns the course of the whole process, or of its bytes outside of tasks.
     pub(super) fn of_process(snapshot: &MemorySnapshot, is_untracked: bool) -> Self {
         let points =
             snapshot.timeline().process.iter().map(|it| {
@@ -34,14 +34,14 @@ impl Course {
         Self { points: points.collect() }
     }
 
-    /// By how much the last point is above the first; below zero if it is below.
+    /// The last point less the first.
     pub(super) fn rise(&self) -> Option<i64> {
         let ends = self.points.first().zip(self.points.last());
         ends.filter(|_| self.points.len() > 1)
             .map(|((_, first), (_, last))| difference(*last, *first))
     }
 
-    /// The row of it, also where there is none.
+    /// Makes the row of the course. A course without points has a row too.
     pub(super) fn row(&self, what: &str) -> Row {
         let samples = self.points.len();
         let (Some(rise), Some(first), Some(last)) =
@@ -74,7 +74,7 @@ impl Course {
     }
 }
 
-/// `now - then`, as far as it is a number.
+/// Returns `now - then`, limited to the range of the type.
 pub(super) fn difference(now: u64, then: u64) -> i64 {
     i64::try_from(i128::from(now) - i128::from(then)).unwrap_or(if now > then {
         i64::MAX

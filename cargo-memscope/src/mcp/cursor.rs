@@ -1,4 +1,4 @@
-//! Cursors: at which row of which snapshot an answer goes on.
+//! Cursors: the row and the snapshot at which an answer goes on.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -9,10 +9,10 @@ use crate::error::Error;
 /// A place in the rows of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
-    /// The number of the snapshot. Pages of one answer are all of the same.
+    /// The number of the snapshot. All pages of one answer have the same snapshot.
     pub(super) snapshot: u64,
     pub(super) row: usize,
-    /// What was asked: rows of another question have another order.
+    /// A number for the question, as the rows of another question have another order.
     question: u32,
 }
 
@@ -48,7 +48,7 @@ impl std::fmt::Display for Cursor {
     }
 }
 
-/// A number for a tool and those of its arguments that decide which rows there are.
+/// Returns a number for a tool and the arguments that decide which rows there are.
 pub(super) fn question(tool: &str, arguments: &JsonObject) -> u32 {
     let mut hasher = DefaultHasher::new();
     tool.hash(&mut hasher);
@@ -56,7 +56,7 @@ pub(super) fn question(tool: &str, arguments: &JsonObject) -> u32 {
     for (name, value) in arguments.iter().filter(|(name, _)| !is_paging(name)) {
         (name, value.to_string()).hash(&mut hasher);
     }
-    // Half of it is enough to tell questions apart.
+    // Half of the hash is enough to tell questions apart.
     (hasher.finish() >> 32) as u32
 }
 

@@ -1,4 +1,4 @@
-//! Findings as rows: what, where, how sure, what holds it, and the cure.
+//! Findings as rows: what is lost and where, how sure that is, what holds it, and the cure.
 
 use memscope_runtime::analysis::{Leak, LeakCause, NotJudged};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::{
     quote::{Width, at, bytes, place, quoted, seconds, several, shown},
 };
 
-/// The row of a finding. `has_graph`: whether it was looked for what holds the bytes.
+/// Makes the row of a finding. `has_graph` says whether a graph of the heap was asked for.
 pub(super) fn row(leak: &Leak, has_graph: bool, width: Width) -> Row {
     let sentence = |text: &str| quoted(text, width.sentence());
     let place = place(&leak.place.file, Some(leak.place.line), width.place());
@@ -92,7 +92,7 @@ fn data(leak: &Leak, place: &str, width: Width) -> Value {
     })
 }
 
-/// The row of what could not be judged.
+/// Makes the row of something that could not be judged.
 pub(super) fn not_judged(note: &NotJudged, width: Width) -> Row {
     let kind = note.kind.map_or_else(|| "any kind".to_owned(), |kind| kind.to_string());
     let text = format!("not judged: {kind}: {}", quoted(&note.why, width.sentence()));

@@ -20,7 +20,7 @@ use crate::{
 
 const PATH_BYTES: usize = 200;
 
-/// The futures of a program, those that were asked for.
+/// The futures of a program that were asked for.
 #[derive(Debug)]
 pub(super) struct Read {
     path: PathBuf,
@@ -29,7 +29,7 @@ pub(super) struct Read {
 }
 
 impl Read {
-    /// Reads them. `all`: those of dependencies and of the standard library as well.
+    /// Reads the futures. With `all`, also those of dependencies and of the standard library.
     pub(super) fn new(
         kept: &FuturesKept,
         path: &Path,
@@ -50,7 +50,7 @@ impl Read {
         self.futures.build_id.as_deref()
     }
 
-    /// Answers, the largest first.
+    /// Answers with the futures, the largest first.
     pub(super) fn answer(&self) -> Answer<'_> {
         let path = visible_path(&self.path).to_string();
         let (all, shown_rows) = (self.futures.all.len(), self.shown.len());

@@ -1,4 +1,4 @@
-//! Futures of programs that were read, as long as their files stay: reading takes seconds.
+//! Caches the futures of programs until their files change, as reading takes seconds.
 
 use std::{
     collections::VecDeque,
@@ -12,22 +12,24 @@ use crate::{error::Error, model::Futures};
 
 /// How many programs are kept.
 const MOST_PROGRAMS: usize = 4;
-/// The most futures of all programs; one program is kept in any case.
+/// The most futures of all programs together. One program is kept in any case.
 const MOST_FUTURES: usize = 200_000;
 
-/// A file as it was when it was read.
+/// The identity of a file when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Identity {
     path: PathBuf,
     bytes: u64,
     changed: SystemTime,
-    /// Its number, and when anything of it was changed: another build may be as old and as long.
+    /// The file's inode and its last change of any kind. Another build may have the same time and
+    /// length.
     #[cfg(unix)]
     inode: [i128; 4],
 }
 
 impl Identity {
-    /// `None`: no regular file, or the system does not say when it was changed.
+    /// Returns `None` if this is not a regular file, or if the system does not say when it was
+    /// changed.
     fn of(path: &Path) -> Option<Self> {
         let path = fs::canonicalize(path).ok()?;
         let about = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
@@ -45,7 +47,7 @@ impl Identity {
     }
 }
 
-/// The futures of the latest programs.
+/// The futures of the programs that were read last.
 #[derive(Debug, Default)]
 pub(super) struct FuturesKept {
     /// The newest last.
@@ -53,7 +55,7 @@ pub(super) struct FuturesKept {
 }
 
 impl FuturesKept {
-    /// Those of a program, which is read if it is another file than before.
+    /// Returns the futures of a program. Reads them if the file has changed.
     pub(super) fn read(&self, path: &Path) -> Result<Arc<Futures>, Error> {
         self.read_by(path, Futures::read)
     }
@@ -71,8 +73,8 @@ impl FuturesKept {
             return Ok(Arc::clone(futures));
         }
         let futures = Arc::new(read(path)?);
-        // Debug information that was missing may be there at the next call, and a file that changed
-        // while it was read may be neither.
+        // Futures are not kept if debug information is missing, as it may be there at the next
+        // call, or if the file changed while it was read.
         let is_same = before.is_some() && before == Identity::of(path);
         if let Some(file) = before.filter(|_| is_same && futures.missing_files == 0) {
             let mut programs = kept();

@@ -1,4 +1,4 @@
-//! The tool `why_growing`: all that the snapshot tells about one thing, the most telling first.
+//! The tool `why_growing`: all that the snapshot says about one subject, the most important first.
 
 use std::cmp::Reverse;
 
@@ -23,10 +23,10 @@ use super::{
     waits,
 };
 
-/// How many rows of one kind are shown that are not about the subject alone.
+/// The most rows of one kind that are not about the subject alone.
 const MOST: usize = 10;
 
-/// A piece of what is known.
+/// One thing that the snapshot says about the subject.
 enum Clue<'a> {
     Finding(&'a Leak),
     NotJudged(&'a NotJudged),
@@ -53,7 +53,7 @@ pub(super) fn answer<'a>(taken: &'a Taken, subject: &Subject) -> Answer<'a> {
         Subject::Process => of_process(taken),
         Subject::Outside => of_outside(taken),
     };
-    // The worst first, then the course; the rest as it is.
+    // Findings come first, then the course. The others keep their order.
     clues.sort_by_key(|clue| match clue {
         Clue::Finding(_) => 0,
         Clue::Course(..) => 1,
@@ -116,9 +116,9 @@ fn findings(taken: &Taken, is: impl Fn(&Leak) -> bool) -> Vec<Clue<'_>> {
     taken.leaks().iter().filter(|leak| is(leak)).map(Clue::Finding).collect()
 }
 
-/// What rises and is not judged yet, of what a name is in.
+/// Notes on what rises and is not judged yet, if they are about this name.
 fn early<'a>(taken: &'a Taken, name: &str) -> impl Iterator<Item = Clue<'a>> {
-    // Names in such sentences are cut.
+    // A note begins with the name, which may be cut.
     let start: String = shown(name, usize::MAX).chars().take(30).collect();
     let notes = taken.leaks().not_judged().iter();
     notes.filter(move |note| note.why.starts_with(&start)).map(Clue::NotJudged)
@@ -132,7 +132,7 @@ fn largest_stacks<'a>(
     snapshot.stacks().iter().filter(is_it).map(Clue::Stack)
 }
 
-/// The await points of some tasks, with how many wait there.
+/// Returns the await points of some tasks, with the number of tasks that wait there.
 fn await_points(
     snapshot: &MemorySnapshot,
     is: impl Fn(&TaskMemoryProfile) -> bool,
@@ -255,7 +255,7 @@ fn of_process(taken: &Taken) -> Vec<Clue<'_>> {
     let mut clues = findings(taken, |_| true);
     clues.push(Clue::Course(Course::of_process(snapshot, false), "the process".to_owned()));
     clues.extend(taken.leaks().not_judged().iter().map(Clue::NotJudged));
-    // What rose most, the most first.
+    // The courses that rose, the steepest first.
     let mut rising: Vec<(i64, Course, String)> = Vec::new();
     let outside = Course::of_process(snapshot, true);
     rising.extend(outside.rise().map(|rise| (rise, outside, OUTSIDE.to_owned())));

@@ -1,4 +1,4 @@
-//! The tool `largest_holders`: what has the most live bytes, by the rows of one table.
+//! The tool `largest_holders`: the rows of one table with the most live bytes.
 
 use std::cmp::Reverse;
 
@@ -55,7 +55,7 @@ impl Site<'_> {
     }
 }
 
-/// Answers, the largest first.
+/// Answers with the rows of a table, the largest first.
 pub(super) fn answer(taken: &Taken, by: By) -> Result<Answer<'_>, Error> {
     let snapshot = &taken.snapshot;
     let mut lines = memory_lines(snapshot);
@@ -117,12 +117,12 @@ fn left_out(rows: u64, what: &str) -> Option<String> {
     (rows != 0).then(|| format!("{rows} {what} are not in the snapshot: sums have them"))
 }
 
-/// A size, unless it is not measured.
+/// A size as text, or that it is not measured.
 pub(super) fn size(is_measured: bool, size: u64) -> String {
     if is_measured { bytes(size) } else { "not measured".to_owned() }
 }
 
-/// A size as data, `null` if it is not measured.
+/// A size as data, or `null` if it is not measured.
 pub(super) fn size_data(is_measured: bool, size: u64) -> Value {
     if is_measured { size.into() } else { Value::Null }
 }

@@ -1,4 +1,4 @@
-//! Snapshots that are kept: for the next pages of an answer, and to compare with later.
+//! Keeps snapshots for the next pages of an answer, and for later comparisons.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -8,11 +8,12 @@ use super::{
 };
 use crate::error::Error;
 
-/// How many of the latest snapshots are kept, for pages.
+/// How many of the latest snapshots are kept for pages.
 const MOST_RECENT: usize = 6;
-/// How many are kept under names.
+/// How many snapshots are kept under names.
 const MOST_NAMED: usize = 12;
-/// Rows of all recent snapshots together, and of all named ones; one of each is kept in any case.
+/// The most rows of all recent snapshots together, and of all named ones together. One snapshot of
+/// each kind is kept in any case.
 const MOST_ROWS: usize = 400_000;
 const NAME_BYTES: usize = 80;
 
@@ -20,7 +21,7 @@ const NAME_BYTES: usize = 80;
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     numbers: u64,
-    /// The first one of this server.
+    /// The first snapshot of this server.
     first: Option<Arc<Taken>>,
     /// The newest last.
     recent: VecDeque<Arc<Taken>>,
@@ -61,7 +62,7 @@ impl Kept {
         forgotten
     }
 
-    /// The snapshot of a page before.
+    /// The snapshot with this number, for a further page of an answer.
     pub(super) fn numbered(&self, number: u64) -> Option<&Arc<Taken>> {
         let named = self.named.iter().map(|(_, taken)| taken);
         self.recent.iter().chain(&self.first).chain(named).find(|it| it.number == number)
@@ -86,7 +87,7 @@ impl Kept {
         ))
     }
 
-    /// What can be compared with, in a line.
+    /// Lists the kept snapshots in one line.
     pub(super) fn list(&self) -> String {
         let mut all = Vec::new();
         if let Some(first) = &self.first {
@@ -106,7 +107,7 @@ impl Kept {
     }
 }
 
-/// How many rows snapshots have: about how much memory they take.
+/// The number of rows in snapshots, which stands for the memory that they take.
 fn total<'a>(taken: impl Iterator<Item = &'a Arc<Taken>>) -> usize {
     let rows = |taken: &Arc<Taken>| {
         let snapshot = &taken.snapshot;

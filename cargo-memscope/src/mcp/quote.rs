@@ -1,7 +1,7 @@
 //! Texts of the program, as data: escaped, of bounded length, and in quotes.
 //!
-//! A name may have any text in it, also one that looks like a message to the agent. In quotes, with
-//! escapes for what is not seen, it stays what it is.
+//! A name may be any text, even one that looks like a message to the agent. In quotes, with escapes
+//! for invisible characters, it is seen to be a name.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,8 @@ use memscope_runtime::{__terminal::visible, async_memory::HumanBytes};
 /// The bytes that a cut text ends with, as JSON that is all ASCII.
 const CUT_BYTES: usize = 6;
 
-/// How much room texts of a row have. A row that does not fit an empty page is made narrower.
+/// The room for the texts of a row. A row that does not fit on an empty page is made with less
+/// room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Width {
     Normal,
@@ -43,7 +44,7 @@ impl Width {
     }
 }
 
-/// The bytes of a text as JSON that is all ASCII: the longest form in which a client has it.
+/// The bytes of a text as JSON that is all ASCII, the longest form in which a client may write it.
 pub(super) fn json_bytes(text: &str) -> usize {
     text.chars().map(char_bytes).sum()
 }
@@ -57,7 +58,7 @@ fn char_bytes(it: char) -> usize {
     }
 }
 
-/// A text as data: escaped, and cut at the end if it takes more bytes.
+/// Returns a text as data: escaped, and cut at the end if it takes more than `most` bytes.
 pub(super) fn shown(text: &str, most: usize) -> String {
     let pieces = text.chars().take(most.saturating_add(1)).map(|it| piece(it, false));
     let mut shown = String::new();
@@ -71,7 +72,7 @@ pub(super) fn shown(text: &str, most: usize) -> String {
     shown
 }
 
-/// The same in quotes, for a line of text.
+/// Returns a text escaped, cut and in quotes, for a line of text.
 pub(super) fn quoted(text: &str, most: usize) -> String {
     let pieces = text.chars().take(most.saturating_add(1)).map(|it| piece(it, true));
     match fitting(pieces, most) {
@@ -80,7 +81,7 @@ pub(super) fn quoted(text: &str, most: usize) -> String {
     }
 }
 
-/// A path with its line as data, cut at the front. Empty without a file.
+/// Returns a path with its line as data, cut at the front. The text is empty if there is no file.
 pub(super) fn place(file: &str, line: Option<u32>, most: usize) -> String {
     if file.is_empty() {
         return String::new();
@@ -95,16 +96,16 @@ pub(super) fn place(file: &str, line: Option<u32>, most: usize) -> String {
     format!("{start}{}", pieces.into_iter().rev().collect::<String>())
 }
 
-/// ` at "src/http.rs:7"`, for a line of text; nothing without a file.
+/// Returns ` at "src/http.rs:7"` for a line of text, or nothing if there is no file.
 pub(super) fn at(place: &str) -> String {
     if place.is_empty() { String::new() } else { format!(" at {}", quoted(place, usize::MAX)) }
 }
 
-/// One character, with an escape where it is not seen or moves what is seen.
+/// Returns one character, escaped if it is invisible or moves other characters.
 fn piece(it: char, in_quotes: bool) -> String {
     match it {
         '"' | '\\' if in_quotes => format!("\\{it}"),
-        // `visible` leaves quotes and backslashes of escapes as they are.
+        // `visible` changes neither quotes nor the backslashes of escapes.
         it => visible(it.encode_utf8(&mut [0; 4])).to_string(),
     }
 }
@@ -132,29 +133,29 @@ fn fitting(pieces: impl Iterator<Item = String>, most: usize) -> Fitting {
     Fitting::All(taken)
 }
 
-/// `20971520 B (20.0 MiB)`: exact, and as people read it.
+/// Returns a size exactly and in a readable unit: `20971520 B (20.0 MiB)`.
 pub(super) fn bytes(bytes: u64) -> String {
     if bytes < 1024 { format!("{bytes} B") } else { format!("{bytes} B ({})", HumanBytes(bytes)) }
 }
 
-/// An estimate, and from how many samples.
+/// Returns an estimate with its number of samples.
 pub(super) fn about(estimate: u64, samples: u64) -> String {
     let samples = several(samples, "sample", "samples");
     format!("≈ {} from {samples}", bytes(estimate))
 }
 
-/// A change with its sign: `+1024 B (1.0 KiB)`.
+/// Returns a change with its sign: `+1024 B (1.0 KiB)`.
 pub(super) fn change(change: i64) -> String {
     let sign = if change < 0 { '-' } else { '+' };
     format!("{sign}{}", bytes(change.unsigned_abs()))
 }
 
-/// `1 task`, `3 tasks`.
+/// Returns a number with its noun: `1 task`, `3 tasks`.
 pub(super) fn several(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Nanoseconds as seconds, with milliseconds.
+/// Converts nanoseconds to seconds, rounded to milliseconds.
 #[expect(
     clippy::cast_precision_loss,
     reason = "milliseconds are exact for longer than programs run"
@@ -204,7 +205,7 @@ mod tests {
             }
             let quoted = quoted(&text, most);
             prop_assert!(json_bytes(&quoted) <= most + 4, "{quoted:?}");
-            // Inside, each quote has its backslash.
+            // Each quote inside must have a backslash.
             let inside = &quoted[1..quoted.len() - 1];
             let inside = inside.replace(r"\\", "").replace("\\\"", "");
             prop_assert!(!inside.contains('"'), "{quoted:?}");

@@ -1,4 +1,4 @@
-//! Snapshots with any names and numbers, and what holds of all answers about them.
+//! Property tests: snapshots with any names and numbers, and what must hold for all answers.
 
 use memscope_runtime::async_memory::{MemorySnapshot, TaskDump};
 use proptest::prelude::*;
@@ -68,7 +68,7 @@ pub(super) fn site(name: &str, file: &str, changes: &Value) -> Value {
     with(site, changes)
 }
 
-/// A site that loses memory, as `verdict` finds.
+/// A site that loses memory, which `verdict` must find.
 pub(super) fn leaky(name: &str, file: &str, bytes: u64) -> Value {
     let changes = json!({
         "spawned": 1200, "completed": 1200, "live_bytes": bytes, "retained_bytes": bytes,
@@ -175,7 +175,7 @@ fn dump(names: &[(String, String, u64)]) -> TaskDump {
     serde_json::from_value(json!({ "tasks": tasks, "missing": names[0].0 })).expect("a dump")
 }
 
-/// Texts that a program, or a file of it, may have as names.
+/// Texts that may be names in a program or in a damaged file.
 fn hostile() -> impl Strategy<Value = String> {
     let fixed = [
         "handler".to_owned(),
@@ -205,7 +205,7 @@ fn page(answer: Answer<'_>, taken: &Taken, from: usize, bytes: usize) -> CallToo
     answer.page(Window { from, bytes }, |row| format!("12345-{row}-89abcdef"))
 }
 
-/// Goes through all pages of an answer. Returns its rows.
+/// Reads all pages of an answer, and returns the rows.
 fn pages<'a>(
     what: &str,
     taken: &Taken,
@@ -237,7 +237,7 @@ fn pages<'a>(
     }
 }
 
-/// What tells rows apart, of those that no width cuts.
+/// Returns fields that identify the rows and that no width cuts.
 fn figures(rows: &[Value]) -> Vec<Vec<Value>> {
     let of = |row: &Value| {
         let fields =
@@ -247,7 +247,8 @@ fn figures(rows: &[Value]) -> Vec<Vec<Value>> {
     rows.iter().map(of).collect()
 }
 
-/// Whether an answer fits, by default and at the least, and has the same rows in any pages.
+/// Checks that an answer fits the default and the smallest limit, and has the same rows in pages of
+/// any size.
 fn check<'a>(
     taken: &'a Taken,
     what: &str,

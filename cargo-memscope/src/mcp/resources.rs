@@ -1,4 +1,4 @@
-//! Resources: whole tables of the snapshot, with the fields that it has itself.
+//! Resources: whole tables of the snapshot, with the fields of its JSON.
 
 use rmcp::{
     ErrorData,
@@ -12,10 +12,10 @@ use crate::error::Error;
 
 const START: &str = "memscope://";
 const JSON: &str = "application/json";
-/// The most bytes of the rows of one resource. What is left out is counted, and has an address.
+/// The most bytes of the rows of one resource. Further rows are counted, and have an address.
 const MOST_BYTES: usize = 16 << 20;
 
-/// What a client is told of a table.
+/// A table as it is described to a client.
 struct Table {
     name: &'static str,
     description: &'static str,
@@ -59,7 +59,7 @@ pub(super) fn templates() -> Vec<ResourceTemplate> {
     vec![rows]
 }
 
-/// Reads a resource: of a new snapshot.
+/// Reads a resource from a new snapshot.
 pub(super) fn read(state: &State, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     let (name, from) = address(uri).ok_or_else(|| {
         let known: Vec<String> = TABLES.iter().map(|it| format!("{START}{}", it.name)).collect();
@@ -130,7 +130,7 @@ fn whole(taken: &Taken, value: &impl Serialize) -> Value {
     json!({ "snapshot": taken.data(), "value": value })
 }
 
-/// Rows from one on, as many as there is room for.
+/// Returns rows from `from` on, as many as there is room for.
 fn rows(taken: &Taken, name: &str, all: &[impl Serialize], from: usize) -> Value {
     let (mut rows, mut used) = (Vec::new(), 0);
     for row in all.iter().skip(from) {

@@ -1,10 +1,10 @@
-//! Schemas of arguments, as short as they can be: an agent reads all of them before anything else.
+//! Shortens the schemas of arguments, as an agent reads all of them before anything else.
 
 use rmcp::model::JsonObject;
 use serde_json::{Value, json};
 
-/// A schema that says the same in fewer words: choices stand where they are used, and what a number
-/// or an absent argument is anyway is not said.
+/// Returns a shorter schema with the same meaning. Choices stand where they are used, and formats,
+/// limits and defaults that need not be said are left out.
 pub(super) fn short(schema: &JsonObject) -> JsonObject {
     let choices = schema.get("$defs").cloned().unwrap_or_default();
     let mut arguments = schema.get("properties").cloned().unwrap_or_else(|| json!({}));
@@ -35,7 +35,7 @@ fn short_argument(argument: &Value, choices: &Value) -> Value {
         return json!({ "enum": choices[name]["enum"], "description": words(argument) });
     }
     let kind = match &argument["type"] {
-        // Of an argument that may be left out.
+        // An optional argument has several types, of which the first is its own.
         Value::Array(kinds) => kinds.first().cloned().unwrap_or_default(),
         kind => kind.clone(),
     };

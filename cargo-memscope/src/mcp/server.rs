@@ -17,7 +17,7 @@ use rmcp::{
 use super::{resources, state::State, tools};
 use crate::{arguments::Mcp, error::Error};
 
-/// What an agent is told first.
+/// The instructions for an agent, which it reads first.
 const INSTRUCTIONS: &str = "\
 Memory of one running program, or of one saved report, measured by memscope: which async task \
 holds which bytes. Start with `verdict`; then `why_growing` for what a finding names. \
@@ -45,12 +45,12 @@ pub(crate) fn run(options: &Mcp) -> Result<(), Error> {
     let served = runtime.block_on(async {
         match (Server { state }).serve(stdio()).await {
             Ok(service) => service.waiting().await.map(drop).map_err(|error| error.to_string()),
-            // The client has gone before it said anything.
+            // The client has closed the connection before its first message.
             Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
     });
-    // A call that still waits for the program is not waited for.
+    // The server does not wait for calls that still wait for the program.
     runtime.shutdown_background();
     served.map_err(|error| Error::new(format!("the client's messages end this server: {error}")))
 }
@@ -61,7 +61,7 @@ struct Server {
 }
 
 impl Server {
-    /// Does on a thread of its own what may wait for the program or for a disk.
+    /// Runs work on another thread, as it may wait for the program or for a disk.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&State) -> T + Send + 'static,
@@ -133,7 +133,8 @@ impl ServerHandler for Server {
     }
 }
 
-/// An error as text: escaped, as it may repeat texts of the program, and not long.
+/// Returns an error as text of bounded length. The text is escaped, as it may contain texts of the
+/// program.
 pub(super) fn said(error: &Error) -> String {
     let text = memscope_runtime::__terminal::said(error, ERROR_BYTES);
     visible_lines(&text).to_string()

@@ -28,7 +28,7 @@ use crate::{
 /// The most bytes of the source's name in an answer.
 const SOURCE_BYTES: usize = 120;
 const PROGRAM_BYTES: usize = 100;
-/// The most bytes of what is said of lines that are not known.
+/// The most bytes of the note on lines that are not known.
 const NOTE_BYTES: usize = 200;
 
 /// The program or file that this server is about.
@@ -38,22 +38,22 @@ pub(super) struct Source {
     program: Option<PathBuf>,
     debug_files: Vec<PathBuf>,
     last: Mutex<Option<Last>>,
-    /// The lines of its stacks' calls.
+    /// The lines of calls that were looked up so far.
     calls: Mutex<KnownCalls>,
-    /// The last file that was read, while it is the same.
+    /// The last file that was read, used again while it is unchanged.
     file: Mutex<Option<ReadFile>>,
 }
 
-/// Of which process and when the last snapshot was.
+/// The process and the time of the last snapshot.
 #[derive(Clone, Copy, Debug)]
 struct Last {
     origin: Origin,
-    /// By the clock of the process.
+    /// The time by the clock of the process.
     seconds: f64,
     at: SystemTime,
 }
 
-/// A file, as it was when it was read.
+/// The contents of a file when it was read.
 #[derive(Debug)]
 struct ReadFile {
     path: PathBuf,
@@ -63,26 +63,27 @@ struct ReadFile {
     notes: Vec<String>,
 }
 
-/// A snapshot, and of when and where it is.
+/// A snapshot, with its time and its source.
 #[derive(Debug)]
 pub(super) struct Taken {
     /// The number under which it is kept.
     pub(super) number: u64,
     pub(super) snapshot: MemorySnapshot,
-    /// When it was asked for first, by this machine's clock.
+    /// When it was first asked for, by this machine's clock.
     pub(super) at: SystemTime,
-    /// Whether the one before it is the same. A program is looked at about once a second.
+    /// Whether it is the same as the snapshot before it. A program takes about one snapshot a
+    /// second.
     is_same_look: bool,
-    /// When the file was written; `None` for a running program, and for a pipe.
+    /// When the file was written, or `None` for a running program and for a pipe.
     pub(super) written: Option<SystemTime>,
     pub(super) is_live: bool,
-    /// Where it is from, without a token.
+    /// The name of its source, without a token.
     pub(super) from: String,
-    /// Whether the snapshot before it was of another process.
+    /// Whether the snapshot before it came from another process.
     pub(super) is_restarted: bool,
     /// Why some lines of stacks are not known.
     pub(super) notes: Vec<String>,
-    /// All tasks of the process a moment later, if they were asked for.
+    /// A dump of all tasks, taken a moment later, if it was asked for.
     pub(super) dump: Option<TaskDump>,
     leaks: OnceLock<Leaks>,
 }
@@ -133,7 +134,8 @@ impl Source {
         let at = SystemTime::now();
         let about = fs::metadata(from).ok().filter(|it| it.is_file() && !is_live);
         let about = about.and_then(|it| Some((it.modified().ok()?, it.len())));
-        // A program may take its time to answer, and other calls do not wait for that.
+        // No lock is held here, as a program may take long to answer, and other calls must not wait
+        // for it.
         let (snapshot, notes) = match about {
             Some((written, bytes)) => self.unchanged(from, written, bytes)?,
             None => self.explained(from)?,
@@ -154,7 +156,7 @@ impl Source {
         })
     }
 
-    /// The snapshot in a file, which is read again only if the file is another one by now.
+    /// Returns the snapshot in a file. Reads the file again only if it has changed.
     fn unchanged(
         &self,
         path: &Path,
@@ -173,7 +175,7 @@ impl Source {
         Ok(kept)
     }
 
-    /// A snapshot with the lines of its stacks, and why some are not known.
+    /// Returns a snapshot with the lines of its stacks, and notes on lines that are not known.
     fn explained(&self, from: &Path) -> Result<(MemorySnapshot, Vec<String>), Error> {
         let (_, mut snapshot) = served::snapshot(from)?;
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,7 +185,8 @@ impl Source {
         Ok((snapshot, notes))
     }
 
-    /// Every task of the process: a picture, for which it stands still for some milliseconds.
+    /// Returns every task of the process. For this picture the process stands still for some
+    /// milliseconds.
     pub(super) fn dump(&self) -> Result<TaskDump, Error> {
         if !self.is_live() {
             return Err(Error::new(format!(
@@ -198,7 +201,7 @@ impl Source {
         served::value(&self.from, "tasks.json", made).map_err(|error| self.missing(&error))
     }
 
-    /// What holds the heap: a picture as well.
+    /// Returns what holds the heap. This is a picture too, for which the process stands still.
     pub(super) fn graph(&self) -> Result<HeapGraph, Error> {
         if !self.is_live() {
             return Err(Error::new(
@@ -211,7 +214,7 @@ impl Source {
         served::value(&self.from, "holders.json", made).map_err(|error| self.missing(&error))
     }
 
-    /// Adds to an error what can be done. A token is left out.
+    /// Adds advice to an error, and removes a token from it.
     fn missing(&self, error: &Error) -> Error {
         let error = error.to_string();
         let whole = visible_path(&self.from).to_string();
@@ -230,7 +233,7 @@ impl Source {
 }
 
 impl Taken {
-    /// Says of a snapshot whether it is of the process, and of the moment, of the one before it.
+    /// Notes whether this snapshot has the process and the time of the one before it.
     fn come_after(&mut self, last: Option<Last>) {
         let Some(last) = last else { return };
         self.is_restarted = last.origin != self.snapshot.origin();
@@ -244,7 +247,7 @@ impl Taken {
         self.leaks.get_or_init(|| self.snapshot.leaks())
     }
 
-    /// The same with what holds the heap.
+    /// Adds the graph of what holds the heap.
     pub(super) fn with_graph(mut self, graph: HeapGraph) -> Self {
         self.snapshot = self.snapshot.with_heap_graph(graph);
         self.leaks = OnceLock::new();
@@ -268,8 +271,8 @@ impl Taken {
         }
     }
 
-    /// The line that says of when, of which process and from where the figures are. `is_new`:
-    /// whether it was taken for this answer.
+    /// Returns the line that names the time, the process and the source of the figures. `is_new`
+    /// says whether the snapshot was taken for this answer.
     pub(super) fn line(&self, is_new: bool) -> String {
         let ago = self.at.elapsed().unwrap_or_default().as_secs();
         let number = self.number;
@@ -304,7 +307,7 @@ impl Taken {
         line
     }
 
-    /// The same as data.
+    /// Returns the facts of [`line`](Self::line) as data.
     pub(super) fn data(&self) -> Value {
         let at = if self.is_live { Some(self.at) } else { self.written };
         json!({
@@ -327,7 +330,7 @@ impl Taken {
         Some(shown(name, PROGRAM_BYTES))
     }
 
-    /// Why lines of stacks are missing, in one line. Empty if nothing is to be said.
+    /// Says in one line why lines of stacks are missing. The text is empty if none is.
     pub(super) fn note(&self) -> String {
         self.notes.first().map_or_else(String::new, |note| {
             let note = note.replace('\n', "; ");

@@ -1,4 +1,4 @@
-//! A call stack as a row: estimates, from how many samples, and the calls with their lines.
+//! A call stack as a row: estimates with their samples, and the calls with their lines.
 
 use memscope_layout::Place;
 use memscope_runtime::async_memory::{MemorySnapshot, StackFrame, StackProfile, StacksState};
@@ -10,11 +10,11 @@ use super::{
 };
 use crate::model::{Origin, Packages};
 
-/// The name of what no task has.
+/// The name of the bytes outside of tasks.
 pub(super) const OUTSIDE: &str = "(outside of tasks)";
 
-/// The calls of a stack that are shown: the innermost one and the program's own, until there is no
-/// room; the innermost ones if none is its own. And how many are not.
+/// Returns the calls of a stack that are shown, and the number of the others. Shown are the
+/// innermost call and the program's own calls, or the innermost calls if none is the program's own.
 fn calls(stack: &StackProfile, width: Width) -> (Vec<(String, String)>, usize) {
     let has_own = stack.frames.iter().any(is_own);
     let mut room = 2 * width.sentence();
@@ -35,7 +35,7 @@ fn calls(stack: &StackProfile, width: Width) -> (Vec<(String, String)>, usize) {
     (calls, left)
 }
 
-/// Whether a call is in the program's own code: by its file, or by its name where no file is known.
+/// Whether a call is in the program's own code, by its file or, if no file is known, by its name.
 fn is_own(frame: &StackFrame) -> bool {
     const LIBRARIES: [&str; 6] = ["alloc::", "core::", "std::", "hashbrown::", "tokio::", "__"];
     match (&frame.file, frame.line) {
@@ -54,11 +54,11 @@ fn is_own(frame: &StackFrame) -> bool {
     }
 }
 
-/// A function and its line, or its address where that is all that is known.
+/// Returns a function and its place. A function without a name is shown as an address.
 fn call(frame: &StackFrame, width: Width) -> (String, String) {
     let place = place(frame.file.as_deref().unwrap_or_default(), frame.line, width.place());
     let name = if frame.function.is_empty() {
-        // Its display is an address in the file or the process.
+        // The display of such a frame is an address in the file or the process.
         shown(&frame.to_string(), width.name())
     } else {
         shown(&frame.function, width.name())
@@ -123,7 +123,7 @@ pub(super) fn row(snapshot: &MemorySnapshot, stack: &StackProfile, width: Width)
     Row { text, data }
 }
 
-/// Why there are no stacks, or how they are sampled.
+/// Says why there are no stacks, or how they are sampled.
 pub(super) fn how(snapshot: &MemorySnapshot) -> String {
     match snapshot.stacks_measured() {
         StacksState::On => {

@@ -1,4 +1,4 @@
-//! The tool `stacks_of_site`: which code allocates what a site's tasks have.
+//! The tool `stacks_of_site`: the code that allocates the bytes of a site's tasks.
 
 use std::cmp::Reverse;
 
@@ -28,7 +28,7 @@ pub(super) enum Of {
     Allocated,
 }
 
-/// Answers, the largest estimate first.
+/// Answers with the stacks of a site, the largest estimate first.
 pub(super) fn answer<'a>(taken: &'a Taken, site: &str, of: Of) -> Result<Answer<'a>, Error> {
     let snapshot = &taken.snapshot;
     let subject = find(snapshot, site, Some(Kind::Site))?;

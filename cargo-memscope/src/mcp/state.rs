@@ -1,4 +1,4 @@
-//! What the server knows between calls, and how it answers a call.
+//! The state of the server between calls, and how it answers a call.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -26,20 +26,21 @@ use crate::{arguments::Mcp, error::Error};
 const NAME_BYTES: usize = 80;
 /// The most bytes of a name that a snapshot may be kept under.
 const MOST_NAME: usize = 200;
-/// How many comparisons can be gone on with.
+/// How many comparisons can be continued by a cursor.
 const MOST_PAIRS: usize = 4;
 
-/// The source and the snapshots of it.
+/// The source and its kept snapshots.
 #[derive(Debug)]
 pub(super) struct State {
     source: Source,
     kept: Mutex<Kept>,
     futures: FuturesKept,
-    /// What the latest comparisons compared with: the cursor's question, and the number of now.
+    /// The earlier snapshots of the latest comparisons, each with the cursor's question and the
+    /// number of the later snapshot.
     pairs: Mutex<Vec<(u32, u64, Arc<Taken>)>>,
 }
 
-/// One call: what is asked, and where its answer begins.
+/// One call: the arguments, and where its answer begins.
 struct Call<'a> {
     arguments: &'a JsonObject,
     question: u32,
@@ -66,7 +67,7 @@ impl State {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new snapshot, after what `add` adds to it.
+    /// Takes a new snapshot, to which `add` may add something, and keeps it.
     pub(super) fn take(
         &self,
         add: impl FnOnce(Taken) -> Result<Taken, Error>,
@@ -77,7 +78,7 @@ impl State {
         Ok(taken)
     }
 
-    /// The snapshot of a cursor, or a new one.
+    /// Returns the snapshot of a cursor, or a new snapshot.
     fn snapshot(
         &self,
         call: &Call<'_>,
@@ -92,7 +93,7 @@ impl State {
         })
     }
 
-    /// Answers a call of a tool. `None`: there is no such tool.
+    /// Answers a call of a tool. Returns `None` if there is no such tool.
     pub(super) fn call(
         &self,
         tool: &str,
@@ -239,14 +240,14 @@ impl State {
         Ok(call.page(&now, compare::answer(&now, &then)?))
     }
 
-    /// What is compared with: a snapshot that is kept, or a file.
+    /// Returns the earlier snapshot of a comparison: one that is kept, or a file.
     fn then(&self, name: &str) -> Result<Arc<Taken>, Error> {
         let found = self.kept().find(name).cloned();
         if let Some(found) = found {
             return Ok(found);
         }
         if name == "first" {
-            // This one is the first, and what comes is compared with it.
+            // This snapshot becomes the first one, and later snapshots can be compared with it.
             self.take(Ok)?;
             return Err(Error::new(
                 "this was the first snapshot that this server took, so there is nothing to compare \
@@ -279,7 +280,7 @@ impl State {
         Ok(call.page_of(build, read.answer()))
     }
 
-    /// The program that the snapshot names, if its file is here.
+    /// Returns the program that the snapshot names, if its file is on this machine.
     fn program_of_snapshot(&self) -> Result<PathBuf, Error> {
         let taken = self.take(Ok)?;
         let path = taken.snapshot.program().map(|it| it.path.clone()).ok_or_else(|| {
@@ -319,7 +320,7 @@ impl<'a> Call<'a> {
         Ok(Self { arguments, question, cursor, bytes })
     }
 
-    /// The page of an answer about a snapshot, which says of when it is.
+    /// Returns the page of an answer about a snapshot, with the line about this snapshot.
     fn page(&self, taken: &Taken, mut answer: Answer<'_>) -> CallToolResult {
         answer.lines.insert(0, taken.line(self.cursor.is_none()));
         answer.facts.insert("snapshot".to_owned(), taken.data());
@@ -333,11 +334,11 @@ impl<'a> Call<'a> {
 }
 
 impl futures::Read {
-    /// A number for this build of the program.
+    /// Returns a number for this build of the program.
     fn build(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.build_id().hash(&mut hasher);
-        // Short, as it stands in cursors.
+        // The number is short, as it is a part of cursors.
         hasher.finish() >> 40
     }
 }

@@ -1,4 +1,5 @@
-//! What an agent asks about, by name: a site, a task, a variable, a shared owner or a function.
+//! Finds what an agent asks about by name: a site, a task, a variable, a shared owner or a
+//! function.
 
 use memscope_runtime::async_memory::{MemorySnapshot, Place, SiteProfile};
 use rmcp::schemars::JsonSchema;
@@ -27,7 +28,7 @@ pub(super) enum Kind {
     Process,
 }
 
-/// What was found, as indices of the snapshot's rows.
+/// What a name stands for, as indices of the snapshot's rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Site(usize),
@@ -41,24 +42,25 @@ pub(super) enum Subject {
     Outside,
 }
 
-/// Whether a name as it was shown, or as it is, is that of a row.
+/// Whether the agent asks for this name, in full or as an answer has shown it.
 fn is(name: &str, asked: &str) -> bool {
     name == asked || is_shown_as(name, asked)
 }
 
 fn is_shown_as(name: &str, asked: &str) -> bool {
     let of = |most: usize| shown(name, most) == asked;
-    // The widths of rows; a name that is not cut is the same in all.
+    // The numbers are the widths of names in rows. A name that is not cut is the same in all
+    // widths.
     of(280) || asked.ends_with('…') && of(70)
 }
 
-/// Whether text of a row has the words, whatever their case.
+/// Whether the text of a row contains the words, in any case.
 fn has(text: &str, asked: &str) -> bool {
     text.to_lowercase().contains(&asked.to_lowercase())
 }
 
-/// Finds what a name stands for. The first kind that has the whole name counts, else the only row
-/// that has it as a part.
+/// Finds what a name stands for. The first kind with a row of this whole name counts. If there is
+/// none, the only row that contains the name counts.
 pub(super) fn find(
     snapshot: &MemorySnapshot,
     name: &str,
@@ -106,7 +108,7 @@ pub(super) fn find(
             return Ok(Subject::Stack(found));
         }
     }
-    // A part of a name is enough if it is in one row alone.
+    // A part of a name is enough if only one row contains it.
     let sites = indices(snapshot.sites(), |it| has(&it.name, name));
     if let ([index], true) = (&sites[..], wants(Kind::Site)) {
         return Ok(Subject::Site(*index));
@@ -126,7 +128,7 @@ pub(super) fn find(
     Err(unknown(snapshot, name, kind, &sites))
 }
 
-/// The site of a name; `None` if there is none of this whole name.
+/// Finds the site of a name. Returns `None` if no site has this whole name.
 pub(super) fn site(snapshot: &MemorySnapshot, name: &str) -> Option<Result<usize, Error>> {
     let sites = snapshot.sites();
     let title = |it: &SiteProfile| format!("{} ({}:{})", it.name, it.file, it.line);
@@ -160,7 +162,7 @@ fn indices<T>(rows: &[T], is: impl Fn(&T) -> bool) -> Vec<usize> {
     rows.iter().enumerate().filter(|(_, it)| is(it)).map(|(index, _)| index).collect()
 }
 
-/// Names a site for a later call.
+/// Returns a name of a site that a later call can use.
 fn title(site: &SiteProfile) -> String {
     quoted(&format!("{} ({}:{})", site.name, site.file, site.line), NAME_BYTES)
 }
@@ -203,7 +205,7 @@ fn unknown(snapshot: &MemorySnapshot, name: &str, kind: Option<Kind>, parts: &[u
     ))
 }
 
-/// Whether a row's place is a site's.
+/// Whether a row's place is the place of a site.
 pub(super) fn is_of(place: &Place, site: &SiteProfile) -> bool {
     place.name == site.name && place.line == site.line && place.file == site.file
 }

@@ -1,4 +1,4 @@
-//! The tools: their names, what they say of themselves, and their arguments.
+//! The tools: their names, descriptions and arguments.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{holders, quote::quoted, schema::short, stacks, subject, waits};
 use crate::error::Error;
 
-/// Defines the arguments of tools, with those for paging, which all have.
+/// Defines the arguments of tools, and adds those for paging, which all tools have.
 macro_rules! arguments {
     ($($(#[$doc:meta])* $name:ident {
         $($(#[$attribute:meta])* $field:ident: $type:ty,)*
@@ -103,7 +103,7 @@ arguments! {
     }
 }
 
-/// What a client is told of a tool.
+/// A tool as it is described to a client.
 struct About {
     name: &'static str,
     title: &'static str,
@@ -176,7 +176,7 @@ pub(super) fn names() -> Vec<&'static str> {
     TOOLS.iter().map(|it| it.name).collect()
 }
 
-/// All tools, as a client gets them. None of them changes the program or a file.
+/// Returns all tools as a client gets them. No tool changes the program or a file.
 pub(super) fn all() -> Vec<Tool> {
     let tool = |about: &About| {
         let annotations = ToolAnnotations::with_title(about.title).read_only(true);
@@ -186,7 +186,7 @@ pub(super) fn all() -> Vec<Tool> {
     TOOLS.iter().map(tool).collect()
 }
 
-/// Reads the arguments of a tool. The error names those that there are.
+/// Reads the arguments of a tool. The error names the valid arguments.
 pub(super) fn read<T: DeserializeOwned>(arguments: &JsonObject) -> Result<T, Error> {
     serde_json::from_value(Value::Object(arguments.clone())).map_err(|error| {
         let error = error.to_string();
@@ -225,7 +225,8 @@ mod tests {
         }
     }
 
-    /// An agent has all of it in its context before it asks anything.
+    /// Tests the length of all descriptions, as an agent has them in its context before it asks
+    /// anything.
     #[test]
     fn all_tools_together_are_short_and_no_choice_is_left_out() {
         let tools = serde_json::to_string(&all()).unwrap();

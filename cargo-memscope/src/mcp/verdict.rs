@@ -13,7 +13,7 @@ use super::{
     source::Taken,
 };
 
-/// The most bytes of a reason that comes from elsewhere.
+/// The most bytes of a reason that is not the server's own.
 const WHY_BYTES: usize = 300;
 
 enum Line<'a> {
@@ -22,7 +22,8 @@ enum Line<'a> {
     Backlog(&'a Backlog),
 }
 
-/// Answers. `no_graph`: why there is no graph of the heap, if it was asked for.
+/// Answers with all findings. `no_graph` says why there is no graph of the heap, if one was asked
+/// for.
 pub(super) fn answer<'a>(taken: &'a Taken, no_graph: Option<&str>) -> Answer<'a> {
     let (snapshot, leaks) = (&taken.snapshot, taken.leaks());
     let mut lines = memory_lines(snapshot);
@@ -81,7 +82,8 @@ fn backlog_row(backlog: &Backlog, width: Width) -> Row {
     Row { text, data }
 }
 
-/// The whole, its parts, and what the system counts. If sizes are not measured, that alone.
+/// Returns lines on the whole memory, its parts, and the figures of the system. If sizes are not
+/// measured, returns only a line on that.
 pub(super) fn memory_lines(snapshot: &MemorySnapshot) -> Vec<String> {
     let measured = snapshot.measured();
     if !measured.is_yes() {
@@ -120,7 +122,7 @@ pub(super) fn memory_lines(snapshot: &MemorySnapshot) -> Vec<String> {
     lines
 }
 
-/// The same as data.
+/// Returns the figures of [`memory_lines`] as data.
 pub(super) fn memory(snapshot: &MemorySnapshot) -> Value {
     let (process, resident) = (snapshot.process(), snapshot.resident());
     let measured = snapshot.measured();

@@ -1,4 +1,4 @@
-//! The tool `where_tasks_wait`: await points, and tasks that are not polled any more.
+//! The tool `where_tasks_wait`: await points, and tasks that are no longer polled.
 
 use std::{
     cmp::Reverse,
@@ -20,9 +20,9 @@ use super::{
 };
 use crate::error::Error;
 
-/// The most bytes of a reason that comes from elsewhere.
+/// The most bytes of a reason that is not the server's own.
 const WHY_BYTES: usize = 300;
-/// How many ids of a group of tasks are named.
+/// The most task ids that are named in a group.
 const MOST_IDS: usize = 4;
 
 /// Which tasks.
@@ -38,7 +38,7 @@ pub(super) enum Of {
     HungTasks,
 }
 
-/// The program's own place at which it waits, with the function around.
+/// Returns the place in the program's own code at which a task waits, with the function around it.
 pub(super) fn waits_at(point: &AwaitPoint, width: Width) -> String {
     let (at, above) = point.own();
     let frame = |it: &memscope_runtime::async_memory::AwaitFrame| {
@@ -138,15 +138,15 @@ struct Group<'a> {
     ids: Vec<u64>,
     tasks: u64,
     live_bytes: u64,
-    /// Tasks whose bytes are measured.
+    /// The number of tasks whose bytes are measured.
     measured: u64,
-    /// The longest time without a poll of those of which it is known, and how many these are.
+    /// The longest known time without a poll, and the number of tasks for which the time is known.
     longest_idle_ns: Option<u64>,
     idle_known: u64,
     example: Option<&'a DumpedTask>,
 }
 
-/// Answers about all tasks of the process that wait.
+/// Answers with all tasks of the process that wait.
 pub(super) fn hung_tasks(taken: &Taken, least_ns: u64) -> Result<Answer<'_>, Error> {
     let Some(dump) = &taken.dump else {
         return Err(Error::new("there is no dump of all tasks"));

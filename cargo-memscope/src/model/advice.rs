@@ -20,16 +20,16 @@ const LEAST_BOXED: u64 = 1024;
 const MOST: usize = 4;
 /// The size of the pointer that replaces a boxed value.
 const POINTER: u64 = 8;
-/// A variable makes a future large if it has at least one part in so many of it.
+/// A variable makes a future large if it takes at least this fraction of the future, here a third.
 const LEAST_OF_LEAF: u64 = 3;
-/// The most futures, one in the other, down to the variable that makes them large.
+/// The most nested futures down to the variable that makes them large.
 const DEEPEST: usize = 32;
 
 /// One change that makes a future smaller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Advice {
     pub(crate) kind: Kind,
-    /// The most bytes that it saves: no more than the next largest state leaves.
+    /// The most bytes that the change saves. The next largest state limits it.
     pub(crate) saves_up_to: u64,
     /// The line to change.
     pub(crate) place: Option<Place>,
@@ -41,7 +41,7 @@ pub(crate) struct Advice {
 }
 
 impl Advice {
-    /// The sentence for a reader in the current folder: with a short place.
+    /// Returns the sentence with a short place, for a reader in the current folder.
     pub(crate) fn short_text(&self) -> String {
         match &self.await_at {
             Some(place) => self.text.replacen(&full_place(place), &short_place(place), 1),
@@ -50,7 +50,7 @@ impl Advice {
     }
 }
 
-/// What takes the space, and in which role.
+/// What takes the space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
@@ -66,8 +66,8 @@ pub(crate) enum Kind {
     Arms,
 }
 
-/// Returns advice on the largest state, the most effective first; before a box around a future,
-/// what makes that future large.
+/// Returns advice on the largest state, the most effective first. Advice on the variable that makes
+/// a future large comes before the advice to box this future.
 pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine, packages: &Packages) -> Vec<Advice> {
     let Some(state) = coroutine.largest() else { return Vec::new() };
     let least = LEAST_BYTES.max(coroutine.size / 10);
@@ -121,8 +121,8 @@ pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine, packages: &Packages) 
     advice.into_iter().flatten().take(MOST).collect()
 }
 
-/// The bytes that a change of a member of the largest state saves at most, if it makes the member
-/// smaller by `saves`: each other state still takes what it keeps.
+/// Returns the most bytes that the future becomes smaller if a member of the largest state becomes
+/// smaller by `saves`. Each other state still takes what it keeps.
 fn bound(coroutine: &Coroutine, largest: &State, member: &Member, saves: u64) -> u64 {
     let is_it = |it: &Member| it.offset == member.offset && it.type_name == member.type_name;
     let others = coroutine.states.iter().filter(|it| !std::ptr::eq(*it, largest));
@@ -135,8 +135,9 @@ fn bound(coroutine: &Coroutine, largest: &State, member: &Member, saves: u64) ->
     saves.min(coroutine.size.saturating_sub(kept.max().unwrap_or(0)))
 }
 
-/// Advice on the variable that makes a future large, in that future or in one that it awaits, if it
-/// is in code of the user's own. What it saves is bounded by each future on the way down.
+/// Returns advice on the variable that makes a future large, if it is in the user's own code. The
+/// variable may be in a future that this one awaits. Each future on the way down limits what the
+/// advice saves.
 fn leaf(layouts: &Layouts, index: usize, packages: &Packages, depth: usize) -> Option<Advice> {
     let coroutine = layouts.coroutines().get(index)?;
     let state = coroutine.largest()?;
@@ -149,7 +150,7 @@ fn leaf(layouts: &Layouts, index: usize, packages: &Packages, depth: usize) -> O
         (MemberKind::Local | MemberKind::Awaited, Some(inner)) => {
             leaf(layouts, *inner, packages, depth.checked_sub(1)?)?
         }
-        // An argument is held twice, which is another advice.
+        // Only variables count here. An argument that is held twice has its own advice.
         (MemberKind::Local, None) if other_copy(state, member).is_none() => {
             let is_own = Origin::of(coroutine.declared_at.as_ref(), packages) == Origin::Own;
             let mut leaf = is_own.then(|| local(layouts, member, state))?;
@@ -193,7 +194,7 @@ fn inline_of(children: &[Child]) -> Vec<usize> {
     inline.into_iter().map(|it| it.1).collect()
 }
 
-/// The place of an `.await`, the same in whatever folder the tool runs.
+/// Returns the place of an `.await`, which does not depend on the current folder.
 fn at(place: Option<&Place>) -> String {
     place.map_or_else(String::new, |it| format!(" at {}", full_place(it)))
 }

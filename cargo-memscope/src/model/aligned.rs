@@ -1,12 +1,12 @@
-//! Gives the rows of an earlier report the lines that the later one has: a line that was inserted
-//! above a function moves all sites below it, and none of them is new.
+//! Gives the rows of an earlier report the lines of the later one. A line that was inserted above a
+//! function moves all sites below it, but none of them is new.
 
 use std::collections::{BTreeMap, HashSet};
 
 use memscope_runtime::async_memory::MemorySnapshot;
 use serde_json::Value;
 
-/// The tables with lines, and the fields that name a row.
+/// The tables with lines, and the fields that identify a row without its line.
 const TABLES: [(&str, &[&str]); 2] =
     [("sites", &["name", "task_type", "file"]), ("variable_sites", &["name", "type_name", "file"])];
 
@@ -14,8 +14,8 @@ const TABLES: [(&str, &[&str]); 2] =
 type Name = Vec<String>;
 
 /// Returns the earlier report with the later one's lines. Rows that have a partner at their line
-/// stay. Of the others with the same name and file, the first takes the line of the first, and so
-/// on, if there are as many.
+/// stay. The other rows of one name and file are paired in order, if both reports have the same
+/// number of them.
 ///
 /// Returns `None` if there is nothing to change.
 pub(crate) fn aligned(before: &str, after: &str) -> Option<MemorySnapshot> {

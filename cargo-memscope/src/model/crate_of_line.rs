@@ -23,7 +23,8 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    /// The owner, by the packages of the build if the file is in one of them.
+    /// Returns the owner: by the packages of the build if the file is in one of them, or else by
+    /// its path.
     pub(crate) fn of(place: Option<&Place>, packages: &Packages) -> Self {
         let file = place.map_or("", |it| &it.file);
         match Self::of_file(file) {
@@ -49,24 +50,24 @@ impl Origin {
     }
 }
 
-/// Whether `cargo vendor` has put the file where it is, as far as that can be told without the
-/// build: it is in `src` of a folder in a package's `vendor`, or a folder above has the mark.
+/// Guesses whether `cargo vendor` has made the file. If so, it is in `src` of a folder in a
+/// package's `vendor`, or a folder above it has the checksum file.
 fn is_vendored(file: &str) -> bool {
     let names: Vec<&str> = file.split('/').collect();
     let Some(at) = names.iter().rposition(|it| *it == VENDOR) else {
         return is_marked(Path::new(file));
     };
-    // The file itself is no folder.
+    // The last name is the file, not a folder.
     let behind = names.get(at + 2..names.len().saturating_sub(1)).unwrap_or_default();
     let above = names[..at].join("/");
-    // A folder without a package, such as `/home/vendor`, is something else.
+    // A `vendor` in a folder without a package, such as `/home/vendor`, has another meaning.
     let is_elsewhere =
         Path::new(&above).is_dir() && !Path::new(&above).join("Cargo.toml").is_file();
     behind.contains(&"src") && !(file.starts_with('/') && is_elsewhere)
         || is_marked(Path::new(file))
 }
 
-/// Whether a folder above the file has the mark of `cargo vendor`.
+/// Whether a folder above the file has the checksum file of `cargo vendor`.
 fn is_marked(file: &Path) -> bool {
     file.is_absolute()
         && file.ancestors().skip(1).any(|it| it.join(".cargo-checksum.json").is_file())
@@ -83,7 +84,7 @@ pub(crate) fn full_place(place: &Place) -> String {
     format!("{}:{}", place.file, place.line)
 }
 
-/// Like [`short_place`], for a file.
+/// Shortens the path of a file as [`short_place`] does.
 pub(crate) fn short_path(file: &str) -> String {
     let after = |mark: &str| {
         let rest = file.split_once(mark)?.1;

@@ -1,4 +1,4 @@
-//! What grew from one report to another, and what of it is too much.
+//! Compares two reports: what grew, and what grew too much.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::threshold::{Measure, Threshold};
 
-/// The name of what no task has.
+/// The name of the row for bytes outside of tasks.
 const OUTSIDE: &str = "(outside of tasks)";
 
 /// A figure before and after.
@@ -24,11 +24,11 @@ impl Figure {
     }
 }
 
-/// One site of tasks, or what is outside of tasks.
+/// One site of tasks, or the bytes outside of tasks.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) name: String,
-    /// `None`: outside of tasks.
+    /// The file of the site, or `None` outside of tasks.
     pub(crate) file: Option<String>,
     pub(crate) line: Option<u32>,
     pub(crate) live: Figure,
@@ -37,7 +37,7 @@ pub(crate) struct Row {
     pub(crate) allocated: Figure,
 }
 
-/// A row that grew by more than it may.
+/// A row that grew by more than the limit.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Excess {
     pub(crate) name: String,
@@ -46,21 +46,21 @@ pub(crate) struct Excess {
     pub(crate) measure: Measure,
     #[serde(flatten)]
     pub(crate) figure: Figure,
-    /// The most that might be added.
+    /// The growth that the limit allows.
     pub(crate) allowed: u64,
 }
 
-/// All that a comparison tells.
+/// The result of a comparison.
 #[derive(Debug, Serialize)]
 pub(crate) struct Growth {
     /// The version of these fields.
     pub(crate) schema: u32,
-    /// Whether nothing grew by more than it may.
+    /// Whether nothing grew by more than the limit.
     pub(crate) within: bool,
     pub(crate) fail_over: Option<Threshold>,
-    /// What was looked at.
+    /// The figures that were compared with the limit.
     pub(crate) measures: Vec<Measure>,
-    /// What is too much, the most first.
+    /// The rows that grew too much, the largest excess first.
     pub(crate) over: Vec<Excess>,
     /// Rows that changed, the largest growth of live bytes first.
     pub(crate) rows: Vec<Row>,
@@ -75,7 +75,7 @@ impl Row {
         Self { name, file, line, live: none, peak: Some(none), allocated: none }
     }
 
-    /// The name and the place, as `--site` matches them.
+    /// Returns the name and the place, as `--site` matches them.
     pub(crate) fn title(&self) -> String {
         match (&self.file, self.line) {
             (Some(file), Some(line)) => format!("{} ({file}:{line})", self.name),
@@ -92,7 +92,7 @@ impl Row {
     }
 }
 
-/// Compares two reports. `sites`: which rows count; without it, all.
+/// Compares two reports. `sites` selects the rows that count; without it, all do.
 pub(crate) fn growth(
     before: &MemorySnapshot,
     after: &MemorySnapshot,
@@ -145,7 +145,7 @@ pub(crate) fn growth(
     }
 }
 
-/// The sites of both by name and place, then what is outside of tasks.
+/// Returns the sites of both reports by name and place, then the bytes outside of tasks.
 fn rows(before: &MemorySnapshot, after: &MemorySnapshot) -> Vec<Row> {
     let mut rows: BTreeMap<_, Row> = BTreeMap::new();
     for (snapshot, is_after) in [(before, false), (after, true)] {

@@ -1,4 +1,4 @@
-//! The packages of a build: whose code a source file is.
+//! The packages of a build, which tell the owner of a source file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,20 +8,21 @@ use std::{
 /// The folder where `cargo vendor` puts the sources of dependencies.
 pub(crate) const VENDOR: &str = "vendor";
 
-/// The folders of the packages that were built, with what their build scripts made. Without any,
-/// the origin of a file is judged by its path.
+/// The folders of the packages that were built, and those that their build scripts wrote to.
+/// Without any folder, the origin of a file is judged by its path.
 #[derive(Debug, Default)]
 pub(crate) struct Packages {
-    /// Each folder, and whether it is one of the workspace's members.
+    /// Each folder, and whether its code is the user's own.
     folders: BTreeMap<PathBuf, bool>,
 }
 
 impl Packages {
-    /// `folders` have the ids of their packages; `members` are those of the workspace at `root`,
-    /// and `built` is the one with the program.
+    /// Judges which packages are the user's own. `folders` have the ids of their packages,
+    /// `members` are the ids of the members of the workspace at `root`, and `built` is the package
+    /// of the program.
     ///
-    /// Every package below the workspace that another one has by its path is a member for cargo,
-    /// also a dependency that was copied to `vendor`.
+    /// For cargo, each path dependency below the workspace is a member, even one that was copied to
+    /// `vendor`.
     pub(crate) fn of(
         folders: impl IntoIterator<Item = (PathBuf, String)>,
         members: &BTreeSet<String>,
@@ -40,7 +41,8 @@ impl Packages {
         Self { folders }
     }
 
-    /// Whether the innermost package that a file is in is the user's own; `None` if it is in none.
+    /// Whether the innermost package around a file is the user's own. Returns `None` if the file is
+    /// in no package.
     pub(crate) fn is_own(&self, file: &str) -> Option<bool> {
         let file = without_parents(Path::new(file));
         file.ancestors().find_map(|it| self.folders.get(it)).copied()
@@ -93,7 +95,7 @@ mod tests {
         ] {
             assert_eq!(packages.is_own(file), expected, "{file}");
         }
-        // The program's own package, wherever it is.
+        // The package of the program is the user's own in any folder.
         let folders = [("/w/vendor/tool".into(), "tool".to_owned())];
         let packages = Packages::of(folders, &BTreeSet::new(), Path::new("/w"), "tool");
         assert_eq!(packages.is_own("/w/vendor/tool/src/main.rs"), Some(true));

@@ -26,7 +26,7 @@ pub(crate) struct Futures {
 /// One state machine. Sizes and offsets are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Future {
-    /// A short name.
+    /// The short name.
     pub(crate) name: String,
     /// The full path of its type.
     pub(crate) path: String,

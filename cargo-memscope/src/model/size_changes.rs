@@ -31,18 +31,17 @@ impl Change<'_> {
 /// What differs between two programs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SizeChanges<'a> {
-    /// The largest first.
+    /// The changes, the largest first.
     pub(crate) changes: Vec<Change<'a>>,
-    /// Futures of one size that are declared at another place.
+    /// The number of futures that have the same size but another place.
     pub(crate) moved: usize,
 }
 
 /// Compares the futures of two programs.
 ///
-/// Futures are paired by their names, without the numbers that the compiler gives to `impl`s and
-/// blocks: another `impl` above gives them other numbers. Of futures of one name, those of equal
-/// place and size are paired first, then those of equal size, of equal place, and the others in the
-/// order of their lines.
+/// Futures are paired by their names, without the numbers of `impl`s and blocks, which another
+/// `impl` above changes. Futures of one name are paired by equal place and size first. Then come
+/// those of equal size, those of equal place, and the others in the order of their lines.
 pub(crate) fn size_changes<'a>(
     before: &'a Futures,
     after: &'a Futures,
@@ -96,13 +95,13 @@ pub(crate) fn size_changes<'a>(
     SizeChanges { changes, moved }
 }
 
-/// The file, without its folder, and the line: a checkout may be in another folder.
+/// Returns the file and the line, without the folder, as a checkout may be in another folder.
 fn place(future: &Future) -> Option<(&str, u32)> {
     let place = future.declared_at.as_ref()?;
     Some((place.file.rsplit(['/', '\\']).next().unwrap_or_default(), place.line))
 }
 
-/// A name without what may differ between two builds of one program: the numbers of `impl`s, blocks
+/// Returns a name without parts that may differ between two builds: the numbers of `impl`s, blocks
 /// and closures, and the name of the program's crate.
 fn steady_name(name: &str, program: &str) -> String {
     let mut steady = String::with_capacity(name.len());
@@ -111,7 +110,7 @@ fn steady_name(name: &str, program: &str) -> String {
         let (before, after) = rest.split_at(at);
         let number = after[1..].trim_start_matches(|it: char| it.is_ascii_digit());
         steady.push_str(before);
-        // The number of a generic or a raw name is a part of it.
+        // A `#` that no number and `}` follow belongs to a generic or a raw name, and stays.
         let is_number = number.len() + 1 < after.len() && number.starts_with('}');
         if !is_number {
             steady.push('#');
@@ -170,7 +169,7 @@ mod tests {
 
     type Sizes = (Option<u64>, Option<u64>);
 
-    /// The sizes of what changed, and how many have moved.
+    /// Returns the sizes of what changed, and how many have moved.
     fn compared(before: &[(&str, u32, u64)], after: &[(&str, u32, u64)]) -> (Vec<Sizes>, usize) {
         let of = |all: &[(&str, u32, u64)]| {
             let all = all.iter().map(|(name, line, size)| future(name, *line, *size));
@@ -186,7 +185,7 @@ mod tests {
         let (a, b) = ("app::{impl #0}::go", "app::{impl #1}::go");
         assert_eq!(compared(&[(a, 3, 100)], &[(b, 3, 100)]), (vec![], 0));
         assert_eq!(compared(&[(a, 3, 100)], &[(b, 9, 100)]), (vec![], 1), "it has moved");
-        // Both have other numbers than before, and one has grown.
+        // Both have new numbers, and one has grown.
         let before = [("app::{impl #0}::go", 3, 5_000), ("app::{impl #1}::go", 9, 8)];
         let after = [("app::{impl #1}::go", 4, 5_000), ("app::{impl #2}::go", 10, 64)];
         assert_eq!(compared(&before, &after), (vec![(Some(8), Some(64))], 1));

@@ -5,7 +5,7 @@ use memscope_layout::Layouts;
 /// The crates of the standard library. Their types are well known by their last names.
 const STD: [&str; 3] = ["core::", "alloc::", "std::"];
 
-/// The short name of a type, with types in place of the numbers of `impl` blocks.
+/// Returns the short name of a type, with types in place of the numbers of `impl` blocks.
 pub(crate) fn short(layouts: &Layouts, path: &str) -> String {
     shortened(&layouts.with_impl_types(path))
 }
@@ -51,8 +51,8 @@ fn last_name(path: &str) -> &str {
     rest
 }
 
-/// Appends the readable form of a compiler's name in braces. An `async fn` is known by its path
-/// alone; `async_block_env#1` is the second block.
+/// Appends the readable form of a compiler's name in braces. An `async fn` adds nothing to its
+/// path; `async_block_env#1` is the second block.
 fn push_brace(text: &mut String, inner: &str) {
     let (kind, number) = inner.split_once('#').unwrap_or((inner, "0"));
     let kind = kind.trim_end_matches("_env");

@@ -13,7 +13,7 @@ use super::{
 /// The most steps that are followed, and the most parts that are named for each.
 const MOST_STEPS: usize = 16;
 const MOST_PARTS: usize = 5;
-/// A part smaller than one in so many of the whole is not followed.
+/// A part that is smaller than this fraction of the whole, here a quarter, is not followed.
 const LEAST_SHARE: u64 = 4;
 
 /// Returns the steps from a future down to its variables.

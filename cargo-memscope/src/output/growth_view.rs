@@ -1,4 +1,4 @@
-//! What grew, as text and as Markdown.
+//! Prints what grew, as text and as Markdown.
 
 use std::fmt::{self, Write};
 
@@ -9,10 +9,10 @@ use crate::{
     threshold::Threshold,
 };
 
-/// The most rows of a table for a pull request.
+/// The most rows of the table in Markdown.
 const MOST_ROWS: usize = 20;
 
-/// The verdict: what grew too much, or that nothing did. Nothing if no limit was given.
+/// Writes what grew too much, or that nothing did. Writes nothing if no limit was given.
 pub(crate) fn verdict(growth: &Growth, f: &mut impl Write) -> fmt::Result {
     let Some(limit) = growth.fail_over else { return Ok(()) };
     if growth.within {
@@ -41,7 +41,7 @@ fn sentence(excess: &Excess) -> String {
     format!("{}{place}: {} {}", visible(name), measure.word(), change(*figure))
 }
 
-/// `1.0 MiB → 3.0 MiB (+2.0 MiB, +200 %)`.
+/// Returns a change as text: `1.0 MiB → 3.0 MiB (+2.0 MiB, +200 %)`.
 fn change(figure: Figure) -> String {
     let [before, after] = [figure.before, figure.after].map(HumanBytes);
     format!("{before} → {after} ({})", delta(figure))
@@ -58,7 +58,7 @@ fn delta(figure: Figure) -> String {
     format!("{sign}{bytes}, {sign}{:.0} %", 100.0 * by as f64 / before as f64)
 }
 
-/// A table for a pull request.
+/// Returns the growth as Markdown, for a comment on a pull request.
 pub(crate) fn markdown(growth: &Growth) -> String {
     let mut out = String::from("### Memory\n\n");
     // Writing to a `String` does not fail.
@@ -105,7 +105,7 @@ fn line(row: &Row) -> String {
     format!("| {title} | {live} | {peak} | {} |", cell(Some(row.allocated)))
 }
 
-/// Text that Markdown leaves as it is.
+/// Escapes text for Markdown.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {

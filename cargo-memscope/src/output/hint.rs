@@ -1,11 +1,12 @@
-//! What a report says of rows that it leaves out, in the words of a command's options.
+//! Replaces the hint at rows that a report leaves out by an option of the command.
 
 use std::fmt::Display;
 
-/// How the library names all rows: a format of Rust, which no option of a command is.
+/// The end of the library's hint: a format of Rust, which prints all rows and is no option of a
+/// command.
 const IN_CODE: &str = "`{:#}`)";
 
-/// A value as text. Where it leaves rows out it names this option, which shows them.
+/// Returns a value as text. Where the text leaves rows out, it names the option that shows them.
 pub(crate) fn naming(option: &str, value: &(impl Display + ?Sized)) -> String {
     let text = value.to_string();
     let mut named = String::with_capacity(text.len());

@@ -1,4 +1,4 @@
-//! What the command is asked to show: an address that a program serves, or a file.
+//! The argument of `top`: the address of a program that serves, or a file.
 
 use std::path::{Path, PathBuf};
 
@@ -6,23 +6,23 @@ use memscope_runtime::__terminal::visible_path;
 
 use crate::error::Error;
 
-/// Paths of a server below which the others stand.
+/// Paths of a server that are removed from an address.
 const PAGES: [&str; 4] = ["/events", "/page", "/snapshot.json", "/report.html"];
 
-/// What is shown.
+/// The source of what is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Address {
-    /// Of a program that serves: `http://127.0.0.1:6071`.
+    /// The address of a program that serves, such as `http://127.0.0.1:6071`.
     Url(String),
     File(PathBuf),
 }
 
 impl Address {
-    /// Understands an argument. `127.0.0.1:6071` is an address, unless a file has that name.
+    /// Parses an argument. `127.0.0.1:6071` is an address, unless a file has that name.
     ///
     /// # Errors
     ///
-    /// Returns what is wrong with an address of another scheme, or without a host.
+    /// Returns an error for an address that has another scheme or no host.
     pub(super) fn of(from: &Path) -> Result<Self, Error> {
         let Some(text) = from.to_str() else { return Ok(Self::File(from.to_owned())) };
         let shown = visible_path(from);
@@ -51,7 +51,7 @@ impl Address {
     }
 }
 
-/// The address below which a server's paths stand; its query stays.
+/// Returns an address without the path of a page. The query stays.
 fn without_page(rest: &str) -> String {
     let (base, query) =
         rest.split_once('?').map_or((rest, None), |(base, query)| (base, Some(query)));

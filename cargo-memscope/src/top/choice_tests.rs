@@ -1,4 +1,4 @@
-//! Groups, comparing with a moment, and the icicle, as they are drawn.
+//! Tests groups, comparing with a moment, and the icicle, as they are drawn.
 
 use std::time::Instant;
 
@@ -204,7 +204,7 @@ fn with_stacks() -> Json {
     json
 }
 
-/// Of the row that has this text: the columns of each box.
+/// Returns the width of each box in the line that has this text.
 fn boxes(buffer: &Buffer, part: &str) -> Vec<usize> {
     let shown = text(buffer);
     let line: Vec<char> = line(&shown, part).chars().collect();

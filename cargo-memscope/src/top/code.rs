@@ -1,15 +1,15 @@
-//! What the reader looks at in the tab of the code.
+//! The choices of the user in the tab of the code.
 
-/// Which stacks, which bytes, and which box.
+/// The chosen stacks, bytes and box.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CodeView {
     /// Whether stacks are drawn as an icicle, and not as a table of functions.
     pub(super) is_icicle: bool,
-    /// Whether all that was allocated counts, and not what is live.
+    /// Whether allocated bytes are shown, instead of live bytes.
     pub(super) is_allocated: bool,
     /// Whether the frames of executors are shown.
     pub(super) has_all_frames: bool,
-    /// The names from the site down to the frame that is looked through; empty for all.
+    /// The names from the site down to the frame that is zoomed into; empty for all stacks.
     pub(super) focus: Vec<String>,
     /// The names down to the chosen box.
     pub(super) at: Vec<String>,
@@ -18,7 +18,7 @@ pub(super) struct CodeView {
 }
 
 impl CodeView {
-    /// Takes the last narrowing back. Returns false if there is none.
+    /// Undoes the last hiding or zooming. Returns false if there is none.
     pub(super) fn back(&mut self) -> bool {
         if self.hidden.pop().is_some() {
             return true;
@@ -28,7 +28,7 @@ impl CodeView {
         is_narrowed
     }
 
-    /// What is looked at, in words: `live`, or `allocated`.
+    /// Returns the word for the chosen bytes: `live` or `allocated`.
     pub(super) fn bytes_word(&self) -> &'static str {
         if self.is_allocated { "allocated" } else { "live" }
     }

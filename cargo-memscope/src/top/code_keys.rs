@@ -1,17 +1,17 @@
-//! What the keys of the tab of the code do.
+//! The keys of the tab of the code.
 
 use crossterm::event::KeyCode;
 
 use super::{code::CodeView, icicle::Icicle};
 
-/// Does what a key says, if it says something here.
+/// Handles a key. Returns false if the key has no meaning here.
 pub(super) fn press(view: &mut CodeView, code: KeyCode, icicle: Option<&Icicle>) -> bool {
     match code {
         KeyCode::Char('v') => view.is_icicle = !view.is_icicle,
         KeyCode::Char('a') => view.is_allocated = !view.is_allocated,
         KeyCode::Char('e') => {
             view.has_all_frames = !view.has_all_frames;
-            // Paths are others.
+            // Paths change with the frames that are shown, so they are reset.
             (view.focus, view.at) = (Vec::new(), Vec::new());
         }
         _ => return view.is_icicle && icicle.is_some_and(|it| in_icicle(view, code, it)),

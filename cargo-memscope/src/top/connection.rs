@@ -1,31 +1,32 @@
-//! How what is shown stands to its process: live, paused, stalled, without a connection, or saved.
+//! The state of the connection to the process: live, paused, stalled, lost, or none for a saved
+//! report.
 
 use std::time::{Duration, Instant};
 
 use super::number::duration;
 
-/// How old the last answer may be. One comes each second.
+/// How old the last answer may be. An answer comes each second.
 const FRESH: Duration = Duration::from_secs(3);
 
-/// How what is shown stands to its process.
+/// The state of the connection to the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     Saved,
     Live,
     Paused(Duration),
-    /// The connection is there, but no answer comes.
+    /// There is a connection, but no answer comes.
     Stalled(Duration),
-    /// There is no connection, and why.
+    /// There is no connection, for this reason.
     Lost(Duration, String),
 }
 
 impl Standing {
-    /// Whether what is shown is the process as it is now, or as the file has it.
+    /// Whether the screen shows the process as it is now, or as the file has it.
     pub(super) fn is_fresh(&self) -> bool {
         matches!(self, Self::Saved | Self::Live)
     }
 
-    /// In a word or two, and with its age.
+    /// Returns a word or two for the state, and its age.
     pub(super) fn words(&self) -> String {
         let old = |age: &Duration| duration(nanos(*age).max(1_000_000_000));
         match self {
@@ -37,7 +38,7 @@ impl Standing {
         }
     }
 
-    /// What there is to say beside it.
+    /// Returns the reason for the state, if there is one.
     pub(super) fn why(&self) -> Option<String> {
         let since = |age: &Duration| duration(nanos(*age).max(1_000_000_000));
         match self {
@@ -65,7 +66,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// After the first answer, or that of a file.
+    /// Makes a connection that has just had its first answer, or that of a file.
     pub(super) fn new(is_saved: bool, now: Instant) -> Self {
         Self { is_saved, is_paused: false, last: now, trouble: None }
     }

@@ -1,4 +1,4 @@
-//! What tables and details are made from: a report, and what is known beside it.
+//! The data that tables and details are made from: a report and what goes with it.
 
 use std::collections::HashMap;
 
@@ -13,28 +13,28 @@ use super::{
     report::{Report, name},
 };
 
-/// The shortest time between two readings from which a rate is told.
+/// The shortest time between two readings for which a rate is computed.
 const LEAST_SECONDS: f64 = 0.05;
 
-/// Bytes that each site allocates a second, by its key.
+/// The bytes that each site allocates a second, by its key.
 pub(super) type Rates = HashMap<String, u64>;
 
-/// A report, and what is known beside it.
+/// A report and what goes with it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'a> {
     pub(super) report: &'a Report,
     pub(super) rates: &'a Rates,
     /// The worst finding about a row, by its key.
     pub(super) severities: &'a HashMap<String, Severity>,
-    /// What holds the heap, as far as it was asked for or saved.
+    /// The graph of what holds the heap, if it was asked for or saved.
     pub(super) graph: Option<&'a HeapGraph>,
     /// The crates of the program.
     pub(super) own_code: &'a OwnCode,
-    /// By what rows are grouped: one of `Tab::groups`.
+    /// The grouping of rows: one of `Tab::groups`.
     pub(super) group: Option<&'static str>,
-    /// Which stacks the tab of the code looks at.
+    /// The choices of the tab of the code.
     pub(super) code: &'a CodeView,
-    /// Whether a process can be asked.
+    /// Whether there is a process that can be asked.
     pub(super) is_live: bool,
 }
 
@@ -49,7 +49,7 @@ impl Context<'_> {
         self.severities.get(key).copied()
     }
 
-    /// Why it is not known where tasks wait; `None` if it is.
+    /// Returns why it is not known where tasks wait, or `None` if it is known.
     pub(super) fn no_await_points(&self) -> Option<String> {
         match self.report.snapshot.await_points_measured() {
             AwaitPoints::On => None,
@@ -77,7 +77,7 @@ pub(super) fn site_of_task(task: &TaskMemoryProfile) -> String {
     format!("site:{} {}:{}", task.name, task.file, task.line)
 }
 
-/// The worst finding about each site and task, by the keys of their rows.
+/// Returns the worst finding about each site and task, by the keys of their rows.
 pub(super) fn severities(leaks: &Leaks) -> HashMap<String, Severity> {
     let mut worst = HashMap::new();
     for leak in leaks {
@@ -88,14 +88,15 @@ pub(super) fn severities(leaks: &Leaks) -> HashMap<String, Severity> {
     worst
 }
 
-/// Bytes that ended tasks of a site left; `None` if it is not known which have ended.
+/// Returns the bytes that ended tasks of a site have left, or `None` if it is not known which tasks
+/// have ended.
 pub(super) fn left_bytes(site: &SiteProfile) -> Option<u64> {
     let others = site.active.saturating_add(site.unknown).saturating_add(site.given_up);
     let is_unknown = site.ends_unknown && site.spawned <= others;
     (site.measured && !is_unknown).then_some(site.retained_bytes)
 }
 
-/// Rates of all sites, from two readings of one process.
+/// Returns the rates of all sites, from two readings of one process.
 pub(super) fn rates_between(before: &Report, now: &Report, earlier: &Rates) -> Rates {
     let seconds = now.snapshot.observed_seconds() - before.snapshot.observed_seconds();
     if seconds < LEAST_SECONDS {
@@ -105,14 +106,14 @@ pub(super) fn rates_between(before: &Report, now: &Report, earlier: &Rates) -> R
         before.snapshot.sites().iter().map(|it| (site_key(it), it.allocated_bytes)).collect();
     let rate = |site: &SiteProfile| {
         let key = site_key(site);
-        // A row that was not sent before, or that has less than before, has no known rate.
+        // The rate is not known for a row that is new or has less than before.
         let bytes = site.allocated_bytes.checked_sub(*old.get(&key)?)?;
         Some((key, per_second(bytes, seconds)))
     };
     now.snapshot.sites().iter().filter_map(rate).collect()
 }
 
-/// Rates of the sites whose points the process keeps, from their last two.
+/// Returns the rates of the sites whose points the process keeps, from their last two points.
 pub(super) fn rates_kept(report: &Report) -> Rates {
     let snapshot = &report.snapshot;
     let trends = snapshot.trends().iter().chain(&snapshot.timeline().sites);

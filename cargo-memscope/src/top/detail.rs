@@ -1,4 +1,4 @@
-//! What is known of one row: its figures, where it waits, its variables and stacks.
+//! The details of one row: its figures, where it waits, its variables and stacks.
 
 mod frames;
 mod site;
@@ -15,20 +15,20 @@ use super::{
 /// One line of a detail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// A heading, and what stands to its right.
+    /// A heading, and the words to its right.
     Section(String, &'static str),
     /// A name, and its figure to the right.
     Pair(String, String),
     /// A function, and its place to the right.
     Frame(String, String),
     Text(String),
-    /// Text beside the matter.
+    /// A remark, which is drawn dim.
     Dim(String),
-    /// A finding's title, as bad as this.
+    /// A finding's title, with its severity.
     Finding(memscope_runtime::analysis::Severity, String),
 }
 
-/// A row, opened.
+/// The details of a row that is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Detail {
     pub(super) kind: &'static str,
@@ -38,7 +38,7 @@ pub(super) struct Detail {
 }
 
 impl Detail {
-    /// Everything that is known of this row.
+    /// Collects everything that is known of this row.
     pub(super) fn of(context: &Context<'_>, row: &Row, titles: &[&str]) -> Self {
         let mut lines = finding_lines(context, &row.key);
         let found = match row.key.split(':').next() {

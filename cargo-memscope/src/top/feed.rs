@@ -1,4 +1,5 @@
-//! Asks a program for its updates, on a thread of its own, and goes on asking when it is gone.
+//! Asks a program for its updates, on a thread of its own. It goes on asking when the program has
+//! ended.
 
 use std::{
     io::{BufReader, Read},
@@ -19,24 +20,24 @@ use memscope_runtime::{
 use super::{report::Report, stream};
 use crate::{commands::served, error::Error};
 
-/// How soon a server is asked again, after one failure and after more.
+/// How soon a server is asked again, after the first failure and after more.
 const RETRY: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
 /// How long a server may take to begin its answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// How long one stream is read. The next one begins with a new snapshot at once, so a connection
-/// that is dead without a word is found out.
+/// How long one stream is read. A new stream begins with a snapshot at once, so a dead connection
+/// is noticed.
 const STREAM: Duration = Duration::from_mins(1);
 /// The most bytes of a whole answer.
 const MOST_BYTES: u64 = 1 << 30;
 /// The most bytes of an error.
 const MOST_WHY: usize = 300;
 
-/// What comes of a program.
+/// What the thread receives from a program.
 #[derive(Debug)]
 pub(super) enum News {
     Report(Box<Report>),
-    /// There is no connection, and why.
+    /// There is no connection, for this reason.
     Failed(String),
     Holders(Result<Box<HeapGraph>, String>),
 }
@@ -51,7 +52,7 @@ pub(super) struct Feed {
     thread: JoinHandle<()>,
 }
 
-/// Whether anything is to be asked.
+/// Tells the thread whether to ask.
 #[derive(Debug, Default)]
 struct Wanted {
     state: Mutex<State>,
@@ -61,7 +62,7 @@ struct Wanted {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct State {
     is_paused: bool,
-    /// What was asked for before it changed is old.
+    /// Counts the changes. An answer that was asked for before a change is out of date.
     number: u64,
 }
 
@@ -78,7 +79,7 @@ impl Wanted {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until something is to be asked.
+    /// Waits while asking is paused.
     fn wait(&self) -> State {
         let state = self.changed.wait_while(self.now(), |it| it.is_paused);
         *state.unwrap_or_else(PoisonError::into_inner)
@@ -90,9 +91,10 @@ impl Feed {
     ///
     /// # Errors
     ///
-    /// When the system starts no thread.
+    /// Returns an error if the system cannot start a thread.
     pub(super) fn start(url: &str) -> Result<Self, Error> {
-        // One that is drawn, and one that has come meanwhile: more would be old.
+        // There is room for one answer that is drawn and one that has come meanwhile. More would be
+        // out of date.
         let (sender, news) = sync_channel(2);
         let (url, wanted) = (PathBuf::from(url), Arc::<Wanted>::default());
         let (of_thread, to, while_) = (url.clone(), sender.clone(), Arc::clone(&wanted));
@@ -100,17 +102,17 @@ impl Feed {
         Ok(Self { news, sender, url, wanted, thread })
     }
 
-    /// Whether the thread has ended, which it does by a panic alone.
+    /// Whether the thread has ended. Only a panic ends it.
     pub(super) fn has_ended(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Asks nothing, or goes on.
+    /// Pauses asking, or goes on.
     pub(super) fn pause(&self, is_paused: bool) {
         self.wanted.change(Some(is_paused));
     }
 
-    /// Forgets what is on its way, and asks anew.
+    /// Drops answers that are on their way, and asks anew.
     pub(super) fn renew(&self) {
         self.wanted.change(None);
         while self.news.try_recv().is_ok() {}
@@ -122,7 +124,7 @@ impl Feed {
         spawn(move || {
             let graph = served::value(&url, "holders.json", "graph that `heap_graph()`");
             let graph = graph.map(Box::new).map_err(|error| said(&error, MOST_WHY));
-            // An error: nothing is shown any more.
+            // An error means that the view has ended.
             let _ = sender.send(News::Holders(graph));
         })
         .map(drop)
@@ -134,7 +136,7 @@ fn spawn(work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> 
     thread.map_err(|why| Error::new(format!("the system starts no thread: {why}")))
 }
 
-/// Asks until nothing is shown any more.
+/// Asks until the view ends.
 fn ask(url: &Path, sender: &SyncSender<News>, wanted: &Wanted) {
     let mut failures = 0;
     loop {
@@ -191,7 +193,7 @@ fn follow(url: &Path, take: &mut impl FnMut(Report) -> bool) -> Result<(), Error
     }
 }
 
-/// Where no stream is to be had, single answers still are.
+/// Reads a single snapshot, for a server that has no place for another stream.
 fn single(url: &Path, take: &mut impl FnMut(Report) -> bool) -> Result<(), Error> {
     let body = served::open(url, "snapshot.json", ANSWER, STREAM)?;
     let body = body.ok_or_else(|| Error::new("The server has no place for another client."))?;
@@ -221,7 +223,8 @@ mod tests {
     /// Long enough for a machine that is busy with other work.
     const LONG: Duration = Duration::from_mins(1);
 
-    /// A server that answers one connection after the other with these bytes, and then none.
+    /// Starts a server that answers one connection after the other with these texts, and then no
+    /// more.
     fn server(answers: Vec<String>) -> Feed {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -236,7 +239,7 @@ mod tests {
                     }
                     request.push(byte[0]);
                 }
-                // An error: the client has seen enough.
+                // An error means that the client has closed the connection.
                 let _ = stream.write_all(answer.as_bytes());
                 let _ = stream.shutdown(Shutdown::Write);
             }

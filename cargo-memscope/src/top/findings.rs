@@ -1,4 +1,4 @@
-//! What stands out, in one line each: the worst first.
+//! The findings as text, the worst first.
 
 use memscope_runtime::{
     __terminal::cell,
@@ -26,12 +26,12 @@ pub(super) struct Finding {
     pub(super) fix: String,
 }
 
-/// All findings, the worst first as the report has them.
+/// Returns all findings in the report's order, the worst first.
 pub(super) fn all(leaks: &Leaks) -> Vec<Finding> {
     leaks.iter().map(finding).collect()
 }
 
-/// Those of a row: of a site, or of a task.
+/// Returns the findings about a row, which is a site or a task.
 pub(super) fn of_row(leaks: &Leaks, key: &str) -> Vec<Finding> {
     let is_of = |it: &&Leak| match it.task {
         Some(task) => key == format!("task:{task}"),
@@ -40,7 +40,7 @@ pub(super) fn of_row(leaks: &Leaks, key: &str) -> Vec<Finding> {
     leaks.iter().filter(is_of).map(finding).collect()
 }
 
-/// What is said where there are none.
+/// Returns the words for a report without findings.
 pub(super) fn none(leaks: &Leaks, is_measured: bool) -> String {
     let calm = if is_measured { "Nothing looks lost." } else { "Nothing could be judged." };
     match leaks.not_judged() {

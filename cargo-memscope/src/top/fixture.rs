@@ -1,4 +1,4 @@
-//! Reports for tests: of a small shop, and of anything.
+//! Reports for tests: a small shop, and random ones.
 
 use memscope_export::page_json;
 use memscope_runtime::async_memory::get_memory_snapshot;
@@ -89,7 +89,7 @@ pub(super) fn finding(name: &str, bytes: u64) -> Value {
     })
 }
 
-/// A shop at work, as JSON.
+/// A report of a shop with tasks, as JSON.
 pub(super) fn shop() -> Value {
     let mut json = empty();
     json["sites"] = json!([

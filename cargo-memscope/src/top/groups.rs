@@ -1,10 +1,10 @@
-//! Rows in groups: a row a group, with the sums of its rows, and these below it.
+//! Groups rows: each group has a row with the sums, and its rows below that.
 
 use std::collections::{HashMap, HashSet};
 
 use super::table::{Kind, Row, Table, Value};
 
-/// Puts a row above the rows of each group. A sum with a part that is not known is not known.
+/// Inserts a row above the rows of each group. A sum is unknown if one of its parts is.
 pub(super) fn group(table: &mut Table) {
     let name_at = table.columns.iter().position(|it| it.kind == Kind::Name).unwrap_or(0);
     let mut indices: HashMap<String, usize> = HashMap::new();
@@ -41,7 +41,7 @@ pub(super) fn group(table: &mut Table) {
     }
 }
 
-/// What the keys of groups begin with.
+/// The prefix of the keys of groups.
 const GROUP: &str = "group:";
 
 impl Row {
@@ -51,7 +51,7 @@ impl Row {
     }
 }
 
-/// Marks groups as open or folded, and takes the rows of folded ones away.
+/// Marks groups as open or folded, and removes the rows of folded ones.
 pub(super) fn fold(table: &mut Table, folded: &HashSet<String>) {
     let name_at = table.columns.iter().position(|it| it.kind == Kind::Name).unwrap_or(0);
     let mut is_folded = false;

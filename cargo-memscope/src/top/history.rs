@@ -1,11 +1,11 @@
-//! How the live bytes of the process have changed: the points of a sparkline.
+//! The live bytes of the process over time: the points of a sparkline.
 
 use memscope_runtime::async_memory::MemorySnapshot;
 
-/// Live bytes over time, as far as the process keeps it.
+/// Live bytes over time, as far back as the process keeps them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct History {
-    /// When, in nanoseconds since the start, and how many bytes; in order.
+    /// The times in nanoseconds since the start, with the bytes, in order.
     points: Vec<(u64, u64)>,
     pub(super) now: u64,
     pub(super) most: u64,
@@ -32,12 +32,12 @@ impl History {
         }
     }
 
-    /// The bytes of so many columns of equal time: the most in each, and where no point is, as many
-    /// as before.
+    /// Returns the bytes for columns of equal time: the most in each column. A column without a
+    /// point has the bytes of the last one before it.
     pub(super) fn columns(&self, columns: usize) -> Vec<u64> {
         let Some((start, first)) = self.points.first().copied() else { return Vec::new() };
         let span = u128::from(self.span_ns()).max(1);
-        // The most of each column, and the last.
+        // The most and the last bytes of each column.
         let mut filled: Vec<Option<(u64, u64)>> = vec![None; columns];
         for (at, bytes) in &self.points {
             let place = u128::from(at - start) * columns as u128 / (span + 1);

@@ -6,23 +6,23 @@ use regex::Regex;
 
 use super::{context::Context, own_code::Origin, report::place, stacks};
 
-/// A frame that is reached on one way, and what is allocated below it.
+/// A frame below one chain of callers, with the bytes allocated below it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Node {
     pub(super) name: String,
     pub(super) place: String,
     pub(super) origin: Origin,
-    /// By estimate.
+    /// The bytes, which are an estimate.
     pub(super) bytes: u64,
     pub(super) samples: u64,
     /// Bytes of the stacks that the filter matches.
     pub(super) hit: u64,
-    /// The bytes of all that is drawn to its left.
+    /// The bytes of all nodes to its left.
     pub(super) left: u64,
     pub(super) level: usize,
-    /// Of the root the root itself.
+    /// The index of the parent. The root is its own parent.
     pub(super) parent: usize,
-    /// The largest first.
+    /// The indices of the children, the largest first.
     pub(super) children: Vec<usize>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Place {
 }
 
 impl Icicle {
-    /// The tree of the stacks that are looked at.
+    /// Makes the tree of the chosen stacks.
     pub(super) fn of(context: &Context<'_>, filter: Option<&Regex>) -> Self {
         let root = Node { name: "all stacks".to_owned(), ..Node::default() };
         let mut tree = Self { nodes: vec![root] };
@@ -83,7 +83,7 @@ impl Icicle {
         }
     }
 
-    /// Sorts siblings, and says where each begins. A parent comes before its children.
+    /// Sorts siblings, and sets where each of them begins. A parent comes before its children.
     fn sort(&mut self) {
         for at in 0..self.nodes.len() {
             let mut children = std::mem::take(&mut self.nodes[at].children);
@@ -100,7 +100,7 @@ impl Icicle {
         }
     }
 
-    /// The node at the end of a path of names; the root for none.
+    /// Returns the node at the end of a path of names. The empty path leads to the root.
     pub(super) fn find(&self, path: &[String]) -> Option<usize> {
         path.iter().try_fold(0, |at, name| {
             self.nodes[at].children.iter().copied().find(|it| self.nodes[*it].name == *name)
@@ -125,7 +125,7 @@ impl Icicle {
         siblings.get(to?).copied()
     }
 
-    /// The end of the way that always takes the largest child.
+    /// Returns the node that is reached by always taking the largest child.
     pub(super) fn deepest(&self, mut at: usize) -> usize {
         while let Some(child) = self.nodes[at].children.first() {
             at = *child;
@@ -133,8 +133,8 @@ impl Icicle {
         at
     }
 
-    /// Where nodes are drawn if one of them, `top`, is as wide as the screen: what leads to it, and
-    /// what is below. Returns also how many are too narrow; what is below those is not counted.
+    /// Returns the places of nodes if `top` is as wide as the screen: those above `top` and those
+    /// below it. Also returns how many nodes are too narrow, without those below them.
     pub(super) fn places(&self, top: usize, columns: u16) -> (Vec<Place>, usize) {
         let mut places = Vec::new();
         let mut above = self.nodes[top].parent;

@@ -1,4 +1,4 @@
-//! Where the memory is: parts that add up to resident memory, the limit, and how it grows.
+//! The memory of the process: parts that add up to resident memory, the limit, and the growth.
 
 use memscope_runtime::async_memory::{LimitSource, ProcessPoint, SiteProfile};
 
@@ -8,7 +8,7 @@ use super::{
     report::Report,
 };
 
-/// What a part of the bar is.
+/// The kind of a part of the bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PartKind {
     Alive,
@@ -18,14 +18,14 @@ pub(super) enum PartKind {
     Own,
     Free,
     Rest,
-    /// Up to the limit.
+    /// The room up to the limit.
     Room,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) kind: PartKind,
-    /// In a word: what it is says `docs/TOP.md`.
+    /// A short name, which `docs/TOP.md` explains.
     pub(super) label: &'static str,
     pub(super) bytes: u64,
 }
@@ -35,16 +35,17 @@ pub(super) struct Part {
 pub(super) struct Memory {
     /// Why sizes are not measured.
     pub(super) not_measured: Option<&'static str>,
-    /// `None`: the system does not say, or another version wrote the report.
+    /// Resident bytes, or `None` if the system does not say, or if another version wrote the
+    /// report.
     pub(super) resident: Option<u64>,
     /// The live bytes of the program's heap.
     pub(super) whole: u64,
     pub(super) limit: Option<u64>,
     pub(super) limit_words: &'static str,
-    /// Their sum is what is resident, or what is counted if that is not known. The room is not
-    /// among them.
+    /// The parts add up to the resident bytes, or to the counted bytes if those are not known. The
+    /// room is not among them.
     pub(super) parts: Vec<Part>,
-    /// How it grows, if it does.
+    /// How the memory grows, if it grows.
     pub(super) growth: Option<String>,
 }
 
@@ -54,7 +55,7 @@ impl Memory {
         let resident = snapshot.resident();
         let limit = resident.limit_bytes.filter(|it| *it > 0);
         let used = resident.resident_bytes;
-        // Of a group, that of all its processes.
+        // The limit of a control group is for all its processes, so all of them count.
         let counted = resident.limit_used_bytes.or(used);
         let measured = snapshot.measured();
         let whole = snapshot.process().whole_bytes;
@@ -69,12 +70,12 @@ impl Memory {
         }
     }
 
-    /// What is resident, or counted if that is not known.
+    /// Returns the resident bytes, or the counted bytes if those are not known.
     pub(super) fn used(&self) -> u64 {
         self.resident.unwrap_or(self.whole)
     }
 
-    /// What the whole bar stands for.
+    /// Returns the bytes that the whole bar stands for.
     pub(super) fn scale(&self) -> u64 {
         let sum = self.parts.iter().fold(0_u64, |sum, it| sum.saturating_add(it.bytes));
         sum.max(self.limit.unwrap_or(0)).max(self.used())
@@ -90,7 +91,7 @@ fn words(source: LimitSource) -> &'static str {
     }
 }
 
-/// The parts of the bar. What no row has is a part of its own.
+/// Returns the parts of the bar. Bytes that no row has are a part of their own.
 fn parts(report: &Report) -> Vec<Part> {
     let (process, tool) = (report.snapshot.process(), report.snapshot.tool());
     let resident = report.snapshot.resident();
@@ -104,7 +105,7 @@ fn parts(report: &Report) -> Vec<Part> {
     let alive = sum(&|site| if site.is_annotated { alive_of(site) } else { 0 });
     let unannotated = sum(&|site| if site.is_annotated { 0 } else { alive_of(site) });
     let rows = left.saturating_add(alive).saturating_add(unannotated);
-    // Sites that have no row here, or that changed while the snapshot was read.
+    // The bytes of sites that have no row here, or that changed while the snapshot was read.
     let others = process.tracked_bytes.saturating_sub(rows);
     let part = |kind, label, bytes| Part { kind, label, bytes };
     let mut parts = vec![
@@ -129,8 +130,8 @@ fn parts(report: &Report) -> Vec<Part> {
     parts
 }
 
-/// How live memory rises, if it does: the least of the last third is above the most of the first,
-/// over a minute or longer.
+/// Says how live memory rises, if it does. It rises if the least of the last third of the points is
+/// above the most of the first third, over a minute or longer.
 fn growth(points: &[ProcessPoint], limit_and_used: Option<(u64, u64)>) -> Option<String> {
     const MINUTE_NS: u128 = 60_000_000_000;
     let third = points.len() / 3;

@@ -1,7 +1,7 @@
 //! `cargo memscope top`: a live view of a program in the terminal.
 //!
-//! What comes (`feed`, `report`) becomes what is shown (`screen` and its parts), and that is drawn
-//! (`draw`).
+//! `feed` and `report` receive the data, `screen` and its parts turn it into rows, and `draw` draws
+//! them.
 
 // Bottom first: a module imports only from modules above it.
 mod number;
@@ -61,23 +61,24 @@ use self::{
 };
 use crate::{arguments::Top, error::Error};
 
-/// How soon a key, a signal or an answer is seen.
+/// How soon a key, a signal or an answer is noticed.
 const TICK: Duration = Duration::from_millis(100);
-/// How often the screen is drawn where nothing happens: the age of what is shown goes on.
+/// How often the screen is drawn if nothing happens, as it shows the age of the data.
 const DRAWN: Duration = Duration::from_secs(1);
-/// After this time without a turn this process was stopped: what is on its way is old.
+/// If a turn of the loop takes longer than this, the process was stopped. Answers on their way are
+/// then out of date.
 const STOPPED: Duration = Duration::from_secs(2);
-/// How long the first answer is waited for without a word.
+/// How long to wait for the first answer before a message says so.
 const SILENT: Duration = Duration::from_secs(1);
 
-/// Shows a program that serves, a saved report, or which programs serve.
+/// Runs the command: shows a program or a saved report, or lists the programs that serve.
 pub(crate) fn run(options: &Top) -> Result<ExitCode, Error> {
     match &options.from {
         Some(from) if !options.list => show(from),
         Some(_) => Err(Error::new("`--list` lists all programs: it takes no address")),
         None => {
             let programs = served_programs::list()?;
-            // One program is what is meant. Nothing is opened where nothing could be shown.
+            // If only one program serves, it is shown. Without a terminal nothing is opened.
             if let [only] = &*programs
                 && !options.list
                 && Terminal::is_there()
@@ -130,12 +131,12 @@ fn read(file: &Path) -> Result<Box<Report>, Error> {
     Ok(Box::new(report))
 }
 
-/// Waits for the first snapshot: without one there is nothing to show.
+/// Waits for the first snapshot, as without it there is nothing to show.
 fn first(feed: &Feed, url: &str) -> Result<Box<Report>, Error> {
     let silent = match feed.news.recv_timeout(SILENT) {
         Err(RecvTimeoutError::Timeout) => {
             anstream::eprintln!("waiting for a snapshot of {}", visible(url));
-            // The server may take its time to begin, and the snapshot may take a second more.
+            // The server may take `ANSWER` to begin, and the snapshot may take a second more.
             feed.news.recv_timeout(ANSWER + SILENT)
         }
         news => news,
@@ -177,13 +178,13 @@ fn look(mut screen: Screen, feed: Option<&Feed>) -> Result<ExitCode, Error> {
             let now = Instant::now();
             let shown = terminal.draw(|buffer| draw::draw(buffer, &mut screen, theme, now));
             if let Err(why) = shown {
-                // A terminal that hangs up sends a signal as well.
+                // If the terminal hangs up, a signal comes as well.
                 return signals.exit_code().map(ExitCode::from).ok_or_else(|| gone(why));
             }
             drawn = Some(now);
         }
         is_changed = false;
-        // What is pasted is many keys: all of them, and then one picture.
+        // Pasted text is many keys. All of them are handled before the screen is drawn once.
         let mut wait = TICK;
         while event::poll(wait).map_err(gone)? {
             wait = Duration::ZERO;
@@ -210,7 +211,7 @@ fn look(mut screen: Screen, feed: Option<&Feed>) -> Result<ExitCode, Error> {
     }
 }
 
-/// Takes all that has come. Returns whether something has.
+/// Takes all news. Returns whether there were any.
 fn take_news(screen: &mut Screen, feed: Option<&Feed>) -> Result<bool, Error> {
     let Some(feed) = feed else { return Ok(false) };
     let mut has_come = false;

@@ -1,4 +1,4 @@
-//! The moment that tables are compared with: what each of their rows held then, to the byte.
+//! The moment that tables are compared with: the exact bytes that each row held then.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,20 +16,20 @@ pub(super) const CHANGE: Column = sums("Δ LIVE", 0);
 /// The tables whose rows are compared.
 const COMPARED: [Tab; 3] = [Tab::Sites, Tab::Tasks, Tab::Variables];
 
-/// What rows held at a moment.
+/// The bytes that rows held at a moment.
 #[derive(Clone, Debug)]
 pub(super) struct Moment {
     /// Seconds since the process started.
     at: f64,
     whole: u64,
-    /// `None`: it was not measured.
+    /// The bytes of each row by its key, or `None` if they were not measured.
     rows: HashMap<String, Option<u64>>,
-    /// Tables of which some rows were not there: a row that is missing may have held something.
+    /// The tables that lacked some rows. A missing row may have held something.
     partial: HashSet<Tab>,
 }
 
 impl Moment {
-    /// What the rows of a report hold.
+    /// Remembers the bytes that the rows of a report hold.
     pub(super) fn of(context: &Context<'_>) -> Self {
         let mut moment = Self {
             at: context.report.snapshot.observed_seconds(),
@@ -52,7 +52,7 @@ impl Moment {
         moment
     }
 
-    /// Gives the rows of a table what they hold more than then, or less.
+    /// Adds the change since the moment to the rows of a table.
     pub(super) fn compare(&self, tab: Tab, table: &mut Table) {
         if !COMPARED.contains(&tab) {
             return;
@@ -67,7 +67,7 @@ impl Moment {
     fn change(&self, tab: Tab, key: &str, now: Option<u64>) -> Value {
         let then = match self.rows.get(key) {
             Some(then) => *then,
-            // It began later, with nothing.
+            // The row is new, so it held nothing then.
             None => (!self.partial.contains(&tab)).then_some(0),
         };
         match now.zip(then) {
@@ -76,7 +76,8 @@ impl Moment {
         }
     }
 
-    /// Says what is compared, and what all of the heap and the rows that are gone have changed.
+    /// Says since when, and how much the whole heap has changed and what the rows that are gone
+    /// held.
     pub(super) fn words(&self, tab: Tab, report: &Report, all: &Table) -> String {
         let since = std::time::Duration::try_from_secs_f64(
             (report.snapshot.observed_seconds() - self.at).max(0.0),
@@ -84,7 +85,7 @@ impl Moment {
         let since = since.map_or(0, |it| u64::try_from(it.as_nanos()).unwrap_or(u64::MAX));
         let whole = i128::from(report.snapshot.process().whole_bytes) - i128::from(self.whole);
         let mut text = format!("Compared with {} ago: live {}", duration(since), change(whole));
-        // Of a table that lacks rows, what lacks may be among those.
+        // If the table lacks rows, a row that seems gone may only be missing.
         let is_whole = COMPARED.contains(&tab) && report.left_out(tab.list()) == 0;
         if is_whole && report.snapshot.tool().rows_left_out == 0 {
             let there: HashSet<&str> = all.rows.iter().map(|it| &*it.key).collect();
@@ -102,7 +103,8 @@ impl Moment {
     }
 }
 
-/// What a row holds: the value that its table is sorted by at first.
+/// Returns the bytes that a row holds: the value of the column by which its table is sorted at
+/// first.
 fn held(row: &Row, sort: usize) -> Option<u64> {
     match row.values.get(sort) {
         Some(Value::Bytes(bytes)) => Some(*bytes),

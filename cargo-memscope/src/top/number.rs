@@ -2,7 +2,7 @@
 
 use memscope_runtime::async_memory::HumanBytes;
 
-/// What is not known.
+/// The text for a figure that is not known.
 pub(super) const UNKNOWN: &str = "–";
 
 /// A size in binary units.
@@ -10,7 +10,7 @@ pub(super) fn bytes(bytes: u64) -> String {
     HumanBytes(bytes).to_string()
 }
 
-/// What a size has grown by, or shrunk: `+1.5 MiB`, `-3 B`, `0 B`.
+/// A change of a size: `+1.5 MiB`, `-3 B`, `0 B`.
 pub(super) fn change(by: i128) -> String {
     let size = bytes(u64::try_from(by.unsigned_abs()).unwrap_or(u64::MAX));
     format!("{}{size}", sign(by))
@@ -38,12 +38,12 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
-/// `1 task`, `2 tasks`.
+/// A number with its noun: `1 task`, `2 tasks`.
 pub(super) fn several(number: u64, one: &str) -> String {
     format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// A part of a whole. A small part is never nothing, and what lacks some is never all.
+/// A part of a whole in percent. Only nothing is 0 %, and only the whole is 100 %.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return UNKNOWN.to_owned();
@@ -74,7 +74,7 @@ const TIMES: [(u64, &str, u64); 7] = [
     (0, "ns", 1),
 ];
 
-/// A duration in one unit, with a tenth where it has one digit.
+/// A duration in one unit, with one decimal if it has one digit.
 pub(super) fn duration(ns: u64) -> String {
     let unit = TIMES.iter().find(|it| ns >= it.0);
     let (_, name, size) = unit.copied().unwrap_or((0, "ns", 1));

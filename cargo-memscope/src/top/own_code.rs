@@ -1,4 +1,4 @@
-//! Which crate code is of, and whether that is the program's own, by names and paths alone.
+//! Tells the crate of code, and whether it is the program's own, by names and paths alone.
 
 use std::collections::HashSet;
 
@@ -6,10 +6,10 @@ use memscope_runtime::async_memory::{SiteProfile, StackFrame};
 
 use super::report::Report;
 
-/// Folders that cargo and rustup keep the code of others in.
+/// Folders of downloaded packages and of the standard library.
 const LIBRARIES: [&str; 4] = ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"];
 const STANDARD: [&str; 5] = ["std", "core", "alloc", "proc_macro", "test"];
-/// Crates whose frames run tasks, and say nothing of the program.
+/// Crates whose frames only run tasks.
 const EXECUTORS: [&str; 7] = [
     "tokio",
     "async_std",
@@ -39,8 +39,8 @@ pub(super) struct OwnCode {
 }
 
 impl OwnCode {
-    /// The crate that is named as the program is, and the crate of each function that a site is
-    /// named after.
+    /// Finds the program's crates: the crate with the name of the program, and the crates of the
+    /// functions that sites are named after.
     pub(super) fn of(report: &Report) -> Self {
         let program = report.program();
         let is_hash = |it: &str| it.len() == 16 && it.bytes().all(|it| it.is_ascii_hexdigit());
@@ -56,8 +56,8 @@ impl OwnCode {
         Self { crates, program }
     }
 
-    /// The crate that a site is of. One whose name is no path is the program's, but a name in
-    /// parentheses stands for sites that are not known.
+    /// Returns the crate of a site. A name that is not a path belongs to the program. A name in
+    /// parentheses stands for unknown sites.
     pub(super) fn crate_of_site<'a>(&'a self, name: &'a str) -> &'a str {
         if name.starts_with('(') {
             return name;
@@ -65,7 +65,7 @@ impl OwnCode {
         crate_of(name).filter(|it| !self.crates.contains(*it)).unwrap_or(&self.program)
     }
 
-    /// The owner of a frame: by the crate of its function, and then by its file.
+    /// Returns the owner of a frame, by the crate of its function and then by its file.
     pub(super) fn origin(&self, frame: &StackFrame) -> Origin {
         let name = crate_of(&frame.function);
         if name.is_some_and(|it| STANDARD.contains(&it)) {
@@ -79,8 +79,8 @@ impl OwnCode {
         if is_library { Origin::Dependency } else { Origin::Own }
     }
 
-    /// How many frames run above the first of the program's own, or of a library that is no
-    /// executor. The outermost frame comes first.
+    /// Returns how many frames are above the first frame of the program's own code. If there is
+    /// none, counts up to the first library that is no executor. The outermost frame comes first.
     pub(super) fn executor_frames(&self, outermost_first: &[&StackFrame]) -> usize {
         let is_own = |it: &&StackFrame| self.origin(it) == Origin::Own;
         let is_other = |it: &&StackFrame| {
@@ -92,7 +92,8 @@ impl OwnCode {
     }
 }
 
-/// `<alloc::vec::Vec<T> as Trait>::call` is of `alloc`; `app::db::query` is of `app`.
+/// Returns the crate of a function: `alloc` for `<alloc::vec::Vec<T> as Trait>::call`, `app` for
+/// `app::db::query`.
 fn crate_of(name: &str) -> Option<&str> {
     let mut path = name.trim_start_matches(|it: char| "<&*".contains(it) || it.is_whitespace());
     while let Some(rest) =

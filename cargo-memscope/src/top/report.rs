@@ -1,4 +1,4 @@
-//! What is shown: one snapshot of a process, what stands out in it, and what it leaves out.
+//! One snapshot of a process, its findings, and the numbers of rows that it leaves out.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +14,16 @@ use crate::{commands::served, error::Error};
 /// The most characters of a name.
 const MOST_NAME: usize = 256;
 
-/// One snapshot, with what an update of a server has beside it.
+/// One snapshot, with the further fields of a server's update.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
     pub(super) snapshot: MemorySnapshot,
     pub(super) leaks: Leaks,
-    /// Rows of each list that a server has not sent, as they are smaller.
+    /// The number of rows of each list that a server has not sent, as they are smaller.
     left_out: BTreeMap<String, u64>,
 }
 
-/// What stands beside the fields of a snapshot.
+/// The fields of an update beside those of a snapshot.
 #[derive(Debug, Deserialize)]
 struct Beside {
     leaks: Option<Leaks>,
@@ -35,7 +35,7 @@ impl Report {
     /// Reads a saved report, an answer of a server, or one of its updates.
     pub(super) fn read(text: &str) -> Result<Self, Error> {
         let snapshot = served::read(text)?;
-        // Another version may say it in other words: then its findings are looked for here.
+        // Another version may have other fields. Then the findings are looked for here.
         let beside =
             serde_json::from_str(text).unwrap_or(Beside { leaks: None, left_out: BTreeMap::new() });
         let leaks = beside.leaks.unwrap_or_else(|| snapshot.leaks());
@@ -59,18 +59,19 @@ impl Report {
         self.snapshot.origin()
     }
 
-    /// Whether both are of one process.
+    /// Whether both reports are of one process.
     pub(super) fn is_of_same_process(&self, other: &Self) -> bool {
         self.origin() == other.origin()
     }
 }
 
-/// A name of any origin on one line, escaped and bounded.
+/// Returns a name on one line, escaped and of bounded length.
 pub(super) fn name(text: &str) -> String {
     cell(text, MOST_NAME)
 }
 
-/// `src/db.rs:88`: a place without the folder that the program or a library was built in.
+/// Returns a place such as `src/db.rs:88`, without the folder in which the program or a library was
+/// built.
 pub(super) fn place(file: &str, line: Option<u32>) -> String {
     if file.is_empty() {
         return String::new();
@@ -83,7 +84,7 @@ pub(super) fn place(file: &str, line: Option<u32>) -> String {
     }
 }
 
-/// Of a long path the crate and what is in it.
+/// Returns a path from its crate on.
 fn short_path(path: &str) -> &str {
     for folder in ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"] {
         if let Some((_, inside)) = path.split_once(folder)

@@ -1,4 +1,4 @@
-//! Everything that is drawn: what has come, what the reader looks at, and what follows from both.
+//! Everything that is drawn: the data, the choices of the user, and what is made of both.
 
 use std::{collections::HashMap, time::Instant};
 
@@ -29,7 +29,7 @@ use super::{
 /// Everything that is drawn.
 #[derive(Debug)]
 pub(super) struct Screen {
-    /// Where it comes from, as the reader named it.
+    /// The source, as the user has named it.
     pub(super) from: String,
     pub(super) report: Box<Report>,
     pub(super) connection: Connection,
@@ -37,23 +37,23 @@ pub(super) struct Screen {
     pub(super) memory: Memory,
     pub(super) history: History,
     pub(super) findings: Vec<Finding>,
-    /// What is said where there are none.
+    /// The words for a report without findings.
     pub(super) calm: String,
     /// The rows of the tab, filtered and sorted.
     pub(super) table: Table,
     pub(super) sort: Sort,
     pub(super) widths: Vec<u16>,
-    /// Rows before the filter.
+    /// The number of rows before the filter.
     pub(super) all_rows: usize,
-    /// Rows after the filter, without those that stand for groups.
+    /// The number of rows after the filter, without those that stand for groups.
     pub(super) found_rows: usize,
     pub(super) is_bad_filter: bool,
     pub(super) detail: Option<Detail>,
-    /// Something to say until the next key.
+    /// A message that is shown until the next key.
     pub(super) note: Option<String>,
-    /// The stacks as a tree, where they are looked at so.
+    /// The stacks as a tree, if they are shown as an icicle.
     pub(super) icicle: Option<Icicle>,
-    /// What the rows are compared with, in words.
+    /// The words about the comparison, if rows are compared.
     pub(super) compared: Option<String>,
     moment: Option<Moment>,
     own_code: OwnCode,
@@ -96,10 +96,10 @@ impl Screen {
         screen
     }
 
-    /// Takes what has come.
+    /// Takes news of the program.
     pub(super) fn take(&mut self, news: News, now: Instant) {
         match news {
-            // One that was on its way when the reader paused.
+            // This news was on its way when the user paused.
             News::Report(_) | News::Failed(_) if self.connection.is_paused() => {}
             News::Report(report) => {
                 self.connection.answered(now);
@@ -144,7 +144,7 @@ impl Screen {
         self.calm = findings::none(&report.leaks, report.snapshot.measured().is_yes());
     }
 
-    /// What rows are made from.
+    /// Returns the data that rows are made from.
     fn context(&self) -> Context<'_> {
         Context {
             report: &self.report,
@@ -158,7 +158,7 @@ impl Screen {
         }
     }
 
-    /// Makes the rows of the tab anew, and what is open of them.
+    /// Makes the rows of the tab and the open details anew.
     fn refresh(&mut self) {
         let (context, view, tab) = (self.context(), &self.view, self.view.tab);
         let mut table = tab.table(&context);
@@ -205,7 +205,7 @@ impl Screen {
         self.table = table;
     }
 
-    /// Does what a key says. What is left to others is returned.
+    /// Handles a key. Returns what the caller must do.
     pub(super) fn press(&mut self, key: KeyEvent) -> Asked {
         self.note = None;
         let before = self.view.choice();
@@ -218,14 +218,14 @@ impl Screen {
         if asked == Asked::Holders && self.connection.is_saved() {
             return Asked::Nothing;
         }
-        // The rows of a large report take a while to make.
+        // Rows are made only if the choice has changed, as those of a large report take a while.
         if self.view.choice() != before {
             self.refresh();
         }
         asked
     }
 
-    /// Remembers this moment, to compare rows with it, or forgets it.
+    /// Remembers this moment to compare rows with, or forgets it.
     fn compare(&mut self) {
         if self.connection.is_saved() {
             self.note =
@@ -239,7 +239,7 @@ impl Screen {
         self.refresh();
     }
 
-    /// The tabs with the numbers of their rows, where they are known without making them.
+    /// Returns the numbers of rows of the tabs, if they are known without making the rows.
     pub(super) fn tab_counts(&self) -> [Option<u64>; Tab::ALL.len()] {
         let snapshot = &self.report.snapshot;
         let count = |rows: usize, list: &str| {

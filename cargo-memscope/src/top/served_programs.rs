@@ -1,7 +1,7 @@
-//! Which programs of this user serve: a server leaves a file for each in the user's runtime folder.
+//! Finds the programs of this user that serve. Each server has a file in the user's runtime folder.
 //!
-//! `memscope-server` writes the files and documents them (`discovery.rs`). A file is believed if it
-//! and its folder are this user's, if its process still runs, and if something listens there.
+//! `memscope-server` writes the files and documents them (`discovery.rs`). A file counts if it and
+//! its folder are this user's, if its process still runs, and if something listens at its address.
 
 use std::io::Write;
 
@@ -17,7 +17,7 @@ use crate::{
 pub(super) struct Program {
     pub(super) pid: u32,
     pub(super) url: String,
-    /// The path of its file; empty if it is not known.
+    /// The path of the program's file; empty if it is not known.
     pub(super) path: String,
     pub(super) asks_for_token: bool,
 }
@@ -45,11 +45,11 @@ pub(super) fn print(programs: &[Program]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The programs of this user that serve, by name and process.
+/// Lists the programs of this user that serve, by name and process.
 ///
 /// # Errors
 ///
-/// When there are none: the error says how a program serves.
+/// Returns an error if there are none, which says how a program serves.
 pub(super) fn list() -> Result<Vec<Program>, Error> {
     #[cfg(target_os = "linux")]
     let mut programs = linux::programs();
@@ -85,7 +85,7 @@ mod linux {
 
     use super::Program;
 
-    /// The most files of a folder that are looked at, and the most bytes of one.
+    /// The most files of a folder that are read, and the most bytes of one.
     const MOST_FILES: usize = 1_000;
     const MOST_BYTES: u64 = 16 << 10;
     /// How long a program may take to accept a connection.
@@ -121,7 +121,8 @@ mod linux {
         programs
     }
 
-    /// Where files may be: as this process is told, and where a service without a login has them.
+    /// Returns the folders that may have files: that of the environment, and those of services
+    /// without a login.
     fn folders(user: u32) -> Vec<PathBuf> {
         let told = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|it| it.is_absolute());
         let usual = PathBuf::from(format!("/run/user/{user}"));
@@ -139,7 +140,7 @@ mod linux {
         line.split_whitespace().nth(1)?.parse().ok()
     }
 
-    /// Whether this is a folder that this user alone may change, and no link to another one.
+    /// Whether this is a folder, not a link, that this user alone may change.
     fn is_own(folder: &Path, user: u32) -> bool {
         let about = fs::symlink_metadata(folder);
         about.is_ok_and(|it| it.is_dir() && it.uid() == user && it.mode() & 0o022 == 0)
@@ -162,17 +163,18 @@ mod linux {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Whether the process is the one that wrote the file: another one may have its number now.
+    /// Whether the process is the one that wrote the file, as another process may have its number
+    /// now.
     fn is_running(file: &File) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", file.pid)).unwrap_or_default();
-        // The name before it may have any characters in it.
+        // The program's name stands before the last `)`, and may have any characters.
         let fields = stat.rsplit_once(')').map_or("", |it| it.1);
         let began = fields.split_whitespace().nth(19).and_then(|it| it.parse().ok());
         began == Some(file.start_ticks)
     }
 
-    /// Whether something listens there. A process that has become another program by `exec` is the
-    /// same process, and its server is gone.
+    /// Whether something listens at the address. A process that has become another program by
+    /// `exec` is the same process, but its server is gone.
     fn is_listening(url: &str) -> bool {
         let address = url.strip_prefix("http://").and_then(|it| it.parse::<SocketAddr>().ok());
         address.is_some_and(|it| TcpStream::connect_timeout(&it, CONNECT).is_ok())

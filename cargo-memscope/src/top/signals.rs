@@ -1,4 +1,4 @@
-//! Signals that end the view: the terminal is put back first.
+//! Signals that end the view, after the terminal is restored.
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
@@ -22,7 +22,7 @@ mod unix {
     use super::{Error, Signals};
 
     impl Signals {
-        /// From now on these signals are noted.
+        /// Notes these signals from now on.
         pub(in crate::top) fn note() -> Result<Self, Error> {
             let signals = Self::default();
             for signal in [SIGHUP, SIGINT, SIGTERM] {
@@ -33,15 +33,15 @@ mod unix {
             Ok(signals)
         }
 
-        /// The exit code after a signal, as shells give it; `None` if none came.
+        /// Returns the exit code of shells after a signal, or `None` if no signal came.
         pub(in crate::top) fn exit_code(&self) -> Option<u8> {
             let signal = Some(self.last.load(Ordering::Relaxed)).filter(|it| *it != 0)?;
             u8::try_from(128 + signal).ok()
         }
 
-        /// Stops this process until the shell lets it go on.
+        /// Stops this process until the shell continues it.
         pub(in crate::top) fn suspend() {
-            // An error: it goes on at once.
+            // After an error the process goes on at once.
             let _ = low_level::raise(SIGTSTP);
         }
     }

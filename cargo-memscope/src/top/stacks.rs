@@ -1,22 +1,22 @@
-//! The sampled stacks that the reader looks at. All bytes are estimates.
+//! The sampled stacks that the user has chosen. All bytes are estimates.
 
 use memscope_runtime::async_memory::{StackFrame, StackProfile};
 
 use super::{context::Context, report::name};
 
-/// A stack, and what it stands for.
+/// A stack with its names.
 #[derive(Debug)]
 pub(super) struct Sampled<'a> {
     pub(super) stack: &'a StackProfile,
     pub(super) bytes: u64,
     pub(super) samples: u64,
-    /// The site, and then the frames from the outermost that is shown to the innermost.
+    /// The site, and then the frames from the outermost shown frame to the innermost.
     pub(super) names: Vec<String>,
     /// The frames of the names after the first.
     pub(super) frames: Vec<&'a StackFrame>,
 }
 
-/// The stacks below the frame that is looked through, without those that are hidden.
+/// Returns the stacks below the frame that is zoomed into, without hidden ones.
 pub(super) fn chosen<'a>(context: &Context<'a>) -> Vec<Sampled<'a>> {
     let code = context.code;
     let all = context.report.snapshot.stacks().iter();
@@ -26,7 +26,7 @@ pub(super) fn chosen<'a>(context: &Context<'a>) -> Vec<Sampled<'a>> {
 }
 
 impl Sampled<'_> {
-    /// Whether it goes through the frame at the end of this path.
+    /// Whether the stack contains the frame at the end of this path.
     pub(super) fn is_below(&self, path: &[String]) -> bool {
         self.names.starts_with(path)
     }
@@ -53,7 +53,7 @@ fn sampled<'a>(context: &Context<'a>, stack: &'a StackProfile) -> Sampled<'a> {
     Sampled { stack, bytes, samples, names, frames }
 }
 
-/// The name of a frame. A function without a name is an address, and no guess.
+/// Returns the name of a frame. A function without a name is shown as an address.
 pub(super) fn frame_name(frame: &StackFrame) -> String {
     if frame.function.is_empty() {
         let plain = StackFrame { file: None, line: None, ..frame.clone() };

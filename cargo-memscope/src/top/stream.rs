@@ -1,15 +1,16 @@
-//! Server-sent events: the data of each, read from a stream that may send anything.
+//! Reads the data of server-sent events from a stream that may send anything.
 
 use std::io::{self, BufRead, Read};
 
 /// The most bytes of one event. A server sends about 200 kB, or its findings if they are larger.
 const MOST_BYTES: usize = 64 << 20;
 
-/// Reads the next event, and returns its data. `None`: the stream has ended.
+/// Reads the next event, and returns its data, or `None` if the stream has ended.
 ///
 /// # Errors
 ///
-/// When the stream breaks off, sends more than an event may have, or what is no text.
+/// Returns an error if the stream breaks off, or sends a too long event or bytes that are not
+/// UTF-8.
 pub(super) fn next_event(stream: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut data = String::new();
     loop {
@@ -32,7 +33,7 @@ pub(super) fn next_event(stream: &mut impl BufRead) -> io::Result<Option<String>
     }
 }
 
-/// The next line without its end. `None`: there is none, or it was cut off.
+/// Reads the next line, without its end. Returns `None` if there is none, or if it was cut off.
 fn line(stream: &mut impl BufRead, most: usize) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(most).unwrap_or(u64::MAX);

@@ -13,14 +13,14 @@ pub(super) enum Value {
     Text(String),
     Count(u64),
     Bytes(u64),
-    /// By estimate, from samples.
+    /// Estimated bytes, from samples.
     AboutBytes(u64),
     /// Bytes a second.
     Rate(u64),
     /// Nanoseconds.
     Time(u64),
     AboutTime(u64),
-    /// What a size has grown by, or shrunk.
+    /// A change of a size.
     Change(i128),
     /// A part of a whole.
     Percent(u64, u64),
@@ -45,7 +45,7 @@ impl Value {
         if text.is_empty() { Self::Unknown } else { Self::Text(text) }
     }
 
-    /// As it is shown.
+    /// Returns the value as text.
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -62,7 +62,7 @@ impl Value {
         }
     }
 
-    /// The sum of values of one kind; unknown if one of them is.
+    /// Returns the sum of values of one kind. It is unknown if one of them is.
     pub(super) fn sum<'a>(mut values: impl Iterator<Item = &'a Self>) -> Self {
         let Some(first) = values.next() else { return Self::Unknown };
         values.fold(first.clone(), |sum, it| match (sum, it) {
@@ -91,7 +91,7 @@ impl Value {
         }
     }
 
-    /// What is not known comes last, whichever way the others are sorted.
+    /// Compares two values. Unknown values come last in both directions.
     fn order(&self, other: &Self, is_descending: bool) -> Ordering {
         let unknown = |it: &Self| *it == Self::Unknown;
         if unknown(self) || unknown(other) {
@@ -108,11 +108,11 @@ impl Value {
 /// How a column is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The one that takes what room is left.
+    /// The column that takes the rest of the width.
     Name,
-    /// Text of at most so many columns of the terminal.
+    /// Text of at most this many columns of the terminal.
     Text(u16),
-    /// To the right, and never cut.
+    /// A number, which is aligned to the right and never cut.
     Number,
 }
 
@@ -120,7 +120,7 @@ pub(super) enum Kind {
 pub(super) struct Column {
     pub(super) title: &'static str,
     pub(super) kind: Kind,
-    /// What goes first where there is no room has the highest; 0 stays.
+    /// If there is no room, the column with the highest number is dropped first.
     pub(super) drop: u8,
     /// Whether the values of several rows have a sum.
     pub(super) adds: bool,
@@ -138,14 +138,14 @@ pub(super) const fn numbers(title: &'static str, drop: u8) -> Column {
     Column { title, kind: Kind::Number, drop, adds: false }
 }
 
-/// Numbers of which a group has the sum.
+/// Makes a column of numbers that are added up for a group.
 pub(super) const fn sums(title: &'static str, drop: u8) -> Column {
     Column { title, kind: Kind::Number, drop, adds: true }
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
-    /// The same in each snapshot of a process.
+    /// The row's identity, which is the same in each snapshot of a process.
     pub(super) key: String,
     /// Its depth in a tree.
     pub(super) level: u16,
@@ -156,7 +156,7 @@ pub(super) struct Row {
     pub(super) is_left: bool,
     /// The worst finding about it.
     pub(super) severity: Option<Severity>,
-    /// What a filter looks at.
+    /// The text that a filter matches.
     pub(super) search: String,
     /// The name of its group, if rows are grouped.
     pub(super) group: String,
@@ -166,9 +166,9 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub(super) columns: Vec<Column>,
     pub(super) rows: Vec<Row>,
-    /// The column by which it is sorted at first, the largest first.
+    /// The column by which the table is sorted at first.
     pub(super) sort: usize,
-    /// Smaller rows that were not sent.
+    /// The number of smaller rows that were not sent.
     pub(super) left_out: u64,
     /// Whether rows are shown in groups.
     pub(super) is_grouped: bool,
@@ -176,7 +176,7 @@ pub(super) struct Table {
     pub(super) empty: String,
 }
 
-/// By which column, and whether the largest comes first.
+/// The order: the column, and whether the largest comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sort {
     pub(super) column: usize,
@@ -184,7 +184,7 @@ pub(super) struct Sort {
 }
 
 impl Table {
-    /// These rows, of which none is missing, sorted by this column at first.
+    /// Makes a table of these rows, of which none is missing, sorted by this column at first.
     pub(super) fn new(columns: &[Column], rows: Vec<Row>, sort: usize, empty: String) -> Self {
         Self { columns: columns.to_vec(), rows, sort, left_out: 0, is_grouped: false, empty }
     }
@@ -193,7 +193,7 @@ impl Table {
         self.sort_by(self.sort)
     }
 
-    /// Sorted by this column: numbers with the largest first, texts from A to Z.
+    /// Returns the order by this column: numbers with the largest first, texts from A to Z.
     pub(super) fn sort_by(&self, column: usize) -> Sort {
         let is_number = self.columns.get(column).is_some_and(|it| it.kind == Kind::Number);
         Sort { column, is_descending: is_number }
@@ -209,7 +209,7 @@ impl Table {
         self.rows = order.into_iter().filter_map(|at| rows[at].take()).collect();
     }
 
-    /// Keeps the rows that the filter matches, with what stands above and below them in a tree.
+    /// Keeps the rows that the filter matches, with the rows above and below them in a tree.
     pub(super) fn keep(&mut self, filter: &Regex) {
         let mut is_kept = vec![false; self.rows.len()];
         let mut below: Option<u16> = None;
@@ -244,7 +244,7 @@ impl Table {
     }
 }
 
-/// Marks what leads to a row.
+/// Marks the rows above a row in the tree.
 fn keep_above(rows: &[Row], is_kept: &mut [bool], from: usize) {
     let mut level = rows[from].level;
     for at in (0..from).rev() {
@@ -258,7 +258,7 @@ fn keep_above(rows: &[Row], is_kept: &mut [bool], from: usize) {
     }
 }
 
-/// Puts the rows in order: siblings by the sort, and each with what is below it.
+/// Puts the rows in order: siblings by the sort, each followed by the rows below it.
 fn siblings(levels: &[u16], rows: &[Option<Row>], sort: Sort, order: &mut Vec<usize>) {
     let value = |at: usize| {
         let row = rows[at].as_ref();
@@ -269,7 +269,7 @@ fn siblings(levels: &[u16], rows: &[Option<Row>], sort: Sort, order: &mut Vec<us
         heads.reverse();
         heads
     };
-    // A stack, not calls: a tree of a file may be of any depth.
+    // NOTE: this is not recursive, as a tree of a file may have any depth.
     let mut open = sorted(heads(levels, 0, levels.len()));
     while let Some((head, end)) = open.pop() {
         order.push(head);
@@ -277,7 +277,7 @@ fn siblings(levels: &[u16], rows: &[Option<Row>], sort: Sort, order: &mut Vec<us
     }
 }
 
-/// The siblings of a range: where each begins, and where what is below it ends.
+/// Returns the siblings of a range: where each begins, and where the rows below it end.
 fn heads(levels: &[u16], from: usize, end: usize) -> Vec<(usize, usize)> {
     let mut heads: Vec<(usize, usize)> = Vec::new();
     let mut level = u16::MAX;

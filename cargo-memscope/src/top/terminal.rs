@@ -1,4 +1,4 @@
-//! The terminal: taken for the view, and put back however that ends.
+//! Takes the terminal for the view, and restores it however the view ends.
 
 use std::{
     env,
@@ -20,7 +20,7 @@ use ratatui::{backend::CrosstermBackend, buffer::Buffer};
 /// Whether the terminal is taken.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The terminal, until it is dropped.
+/// The terminal while the view has it. Dropping this restores the terminal.
 #[derive(Debug)]
 pub(super) struct Terminal(ratatui::Terminal<CrosstermBackend<io::Stdout>>);
 
@@ -30,7 +30,8 @@ impl Terminal {
         io::stdout().is_terminal() && env::var_os("TERM").is_none_or(|it| it != "dumb")
     }
 
-    /// Takes the terminal. A panic anywhere puts it back before it is told.
+    /// Takes the terminal. A panic anywhere restores the terminal before the panic's message is
+    /// printed.
     pub(super) fn take() -> io::Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
@@ -63,10 +64,10 @@ impl Drop for Terminal {
     }
 }
 
-/// Puts the terminal back, if it is taken.
+/// Restores the terminal, if it is taken.
 pub(super) fn give_back() {
     if IS_TAKEN.swap(false, Ordering::Relaxed) {
-        // Errors: the terminal is gone.
+        // Errors mean that the terminal is gone.
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
         let _ = io::stdout().flush();
@@ -77,7 +78,7 @@ pub(super) fn give_back() {
 mod tests {
     use super::*;
 
-    /// `ci/top.sh` runs it in a terminal, and looks at the terminal afterwards.
+    /// `ci/top.sh` runs this test in a terminal, and checks the terminal afterwards.
     #[test]
     #[ignore = "ci/top.sh gives it a terminal"]
     fn a_panic_puts_the_terminal_back() {

@@ -1,4 +1,4 @@
-//! The whole view, drawn onto the cells of terminals of several sizes, and pressed at random.
+//! Tests the whole view: draws it onto terminals of several sizes, and presses random keys.
 
 use std::time::{Duration, Instant};
 

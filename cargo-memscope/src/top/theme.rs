@@ -15,14 +15,14 @@ pub(super) struct Theme {
 }
 
 impl Theme {
-    /// As the environment says: `NO_COLOR`, and the locale.
+    /// Reads the theme from the environment: `NO_COLOR` and the locale.
     pub(super) fn of_environment() -> Self {
         let value = |name: &str| env::var_os(name).filter(|it| !it.is_empty());
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|it| value(it));
         let locale = locale.map(|it| it.to_string_lossy().to_ascii_lowercase());
         Self {
             is_coloured: value("NO_COLOR").is_none(),
-            // Windows has no such variable, and a terminal that shows them.
+            // Windows has no such variable, but its terminal shows these characters.
             is_unicode: match locale {
                 Some(locale) => locale.contains("utf-8") || locale.contains("utf8"),
                 None => cfg!(windows),
@@ -30,7 +30,7 @@ impl Theme {
         }
     }
 
-    /// The colour of a share of the whole: what is small stands back.
+    /// Returns the style for a share of the whole. Small shares are dim.
     pub(super) fn share(share: f64, is_left: bool) -> Style {
         let style = Style::new();
         match share {
@@ -42,7 +42,7 @@ impl Theme {
         }
     }
 
-    /// Severity is seen by shape as well.
+    /// Returns the sign of a severity. Its shape differs too, so that it is seen without colour.
     pub(super) fn severity(severity: Severity) -> (&'static str, Style) {
         match severity {
             Severity::High => ("●", Style::new().fg(Color::Red).add_modifier(Modifier::BOLD)),
@@ -51,7 +51,7 @@ impl Theme {
         }
     }
 
-    /// The character that fills a part of the bar, and its colour.
+    /// Returns the character that fills a part of the bar, and its colour.
     pub(super) fn part(self, kind: PartKind) -> (&'static str, Style) {
         let (plain, colour) = match kind {
             PartKind::Alive => ("█", Color::Blue),
@@ -74,7 +74,7 @@ impl Theme {
     }
 }
 
-/// What outlived its task.
+/// The colour of bytes that outlived their task.
 pub(super) const LEFT: Color = Color::Indexed(208);
 pub(super) const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 pub(super) const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);

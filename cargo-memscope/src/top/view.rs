@@ -1,4 +1,4 @@
-//! What the reader looks at: the tab, the row, the order, the filter, and what a key changes.
+//! The choices of the user: the tab, the row, the order and the filter. Keys change them.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ use super::{
 /// The most characters of a filter.
 const MOST_FILTER: usize = 200;
 
-/// What a key asks of others than the view.
+/// What a key asks of the rest of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Nothing,
@@ -27,11 +27,11 @@ pub(super) enum Asked {
     Holders,
     /// Remember this moment, or forget it.
     Compare,
-    /// Nothing is open any more: what is compared may end.
+    /// Nothing is open to close, so a comparison may end.
     Forget,
 }
 
-/// What lies over the table.
+/// The panel that is open over the table.
 #[derive(Clone, Debug)]
 pub(super) enum Panel {
     Row {
@@ -43,36 +43,36 @@ pub(super) enum Panel {
     Keys,
 }
 
-/// What is remembered of each tab.
+/// The choices in one tab.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TabView {
-    /// The key of the chosen row, once the reader has chosen one: it is followed where it moves.
+    /// The key of the chosen row, once the user has chosen one. The choice follows the row.
     chosen: Option<String>,
     pub(super) at: usize,
     /// The first row on the screen.
     pub(super) from: usize,
     pub(super) sort: Option<Sort>,
     pub(super) filter: String,
-    /// By which of the tab's groups, from 1 on; 0 for none.
+    /// The number of the tab's grouping, from 1 on; 0 for none.
     group: usize,
     /// Keys of groups whose rows are not shown.
     pub(super) folded: HashSet<String>,
 }
 
-/// What the reader looks at.
+/// All choices of the user.
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
     pub(super) tab: Tab,
     tabs: [TabView; Tab::ALL.len()],
     pub(super) code: CodeView,
     pub(super) panel: Option<Panel>,
-    /// Lines above the first one of the panel.
+    /// The number of the panel's lines above the first shown line.
     pub(super) scrolled: usize,
     /// Whether a filter is being typed.
     pub(super) is_typing: bool,
-    /// Rows that fit on the screen, as last drawn.
+    /// The number of rows that fitted on the screen when it was last drawn.
     pub(super) page: usize,
-    /// Lines of the panel that fit, and all of them, as last drawn.
+    /// The number of the panel's lines that fitted, and of all its lines, when it was last drawn.
     pub(super) panel_page: usize,
     pub(super) lines: usize,
 }
@@ -86,7 +86,7 @@ impl View {
         &mut self.tabs[self.tab as usize]
     }
 
-    /// What the rows that are made depend on, and whether one of them is open.
+    /// Returns the choices on which the rows depend, and whether a row is open.
     pub(super) fn choice(&self) -> impl PartialEq + use<> {
         let is_open = matches!(self.panel, Some(Panel::Row { .. }));
         let now = self.now();
@@ -94,7 +94,7 @@ impl View {
         (self.tab, rows, is_open, self.code.clone())
     }
 
-    /// By what the rows of the tab are grouped.
+    /// Returns the grouping of the tab's rows.
     pub(super) fn group(&self) -> Option<&'static str> {
         self.tab.groups().get(self.now().group.checked_sub(1)?).copied()
     }
@@ -106,7 +106,8 @@ impl View {
         now.folded.clear();
     }
 
-    /// The filter as an expression; `None` if there is none, and an error if it is no expression.
+    /// Returns the filter as an expression, or `None` if there is no filter. Returns an error if
+    /// the filter is not an expression.
     pub(super) fn filter(&self) -> Result<Option<Regex>, regex::Error> {
         let text = &self.now().filter;
         if text.is_empty() {
@@ -115,7 +116,7 @@ impl View {
         RegexBuilder::new(text).case_insensitive(true).build().map(Some)
     }
 
-    /// Brings the chosen row to where it is in this table, and the screen to the row.
+    /// Finds the chosen row in this table, and scrolls the screen to it.
     pub(super) fn settle(&mut self, table: &Table) {
         let page = self.page.max(1);
         let now = self.now_mut();
@@ -126,7 +127,7 @@ impl View {
         }
         now.at = now.at.min(table.rows.len().saturating_sub(1));
         now.from = now.from.min(now.at).max((now.at + 1).saturating_sub(page));
-        // No empty lines below the last row.
+        // There are no empty lines below the last row.
         now.from = now.from.min(table.rows.len().saturating_sub(page));
     }
 
@@ -137,7 +138,7 @@ impl View {
         now.chosen = table.rows.get(at).map(|it| it.key.clone());
     }
 
-    /// Does what a key says. The table is that of the tab, in its order.
+    /// Handles a key. `table` is the table of the tab, in its order.
     pub(super) fn press(&mut self, key: KeyEvent, table: &Table, icicle: Option<&Icicle>) -> Asked {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
@@ -184,7 +185,7 @@ impl View {
             KeyCode::Char('k') | KeyCode::Up => self.choose(table, at.saturating_sub(1)),
             KeyCode::Char('g') | KeyCode::Home => {
                 self.choose(table, 0);
-                // The first row is whichever comes first.
+                // The first row is chosen, whichever comes first.
                 self.now_mut().chosen = None;
             }
             KeyCode::Char('G') | KeyCode::End => self.choose(table, usize::MAX),
@@ -235,8 +236,8 @@ impl View {
         }
     }
 
-    /// Closes what is open, or else what is filtered or looked through. Returns false if nothing
-    /// is.
+    /// Closes the panel, or else removes the filter, or else undoes a hiding or a zoom. Returns
+    /// false if there is none of these.
     fn close(&mut self) -> bool {
         self.scrolled = 0;
         if self.panel.take().is_some() {

@@ -1,4 +1,4 @@
-//! Backtraces and stacks as lines.
+//! Lines for backtraces, variables and stacks.
 
 use memscope_runtime::async_memory::{AwaitPoint, StackProfile, VariableProfile};
 
@@ -14,7 +14,8 @@ pub(super) const FEW: usize = 8;
 /// The most frames of a stack.
 const MOST_FRAMES: usize = 24;
 
-/// The await backtrace, the outermost function first, with what each keeps across its await.
+/// Returns the await backtrace, the outermost function first, with the values that each function
+/// keeps across its await.
 pub(super) fn backtrace(point: &AwaitPoint) -> Vec<Line> {
     let mut lines = Vec::new();
     for frame in &point.frames {
@@ -69,7 +70,7 @@ pub(super) fn stacks<'a>(all: impl Iterator<Item = &'a StackProfile>) -> Vec<Lin
     lines
 }
 
-/// How many rows are not among the first.
+/// Returns a line that says how many rows are not shown.
 pub(super) fn more(all: usize) -> Option<Line> {
     let others = all.checked_sub(FEW).filter(|it| *it > 0)?;
     Some(Line::Dim(format!("… and {others} more")))

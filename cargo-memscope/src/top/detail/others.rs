@@ -1,4 +1,4 @@
-//! What is known of rows that are neither sites nor tasks: every column, whole, and what is behind.
+//! The details of rows that are neither sites nor tasks: every column in full, and further facts.
 
 use super::{
     Line,
@@ -47,7 +47,7 @@ pub(super) fn lines(
     Some((kind, String::new(), lines))
 }
 
-/// The values of all columns, as no width cuts them here.
+/// Returns the values of all columns. No width cuts them here.
 fn columns(row: &Row, titles: &[&str]) -> Vec<Line> {
     let pairs = titles.iter().zip(&row.values);
     pairs

@@ -1,4 +1,4 @@
-//! What is known of a site.
+//! The details of a site.
 
 use std::collections::HashMap;
 
@@ -76,7 +76,7 @@ fn ends(site: &SiteProfile) -> Vec<Line> {
     std::iter::once(Line::Section("Tasks".to_owned(), "")).chain(lines).collect()
 }
 
-/// Where its tasks wait, by the bytes that they hold there.
+/// Returns the places where its tasks wait, by the bytes that they hold there.
 fn waits(context: &Context<'_>, key: &str) -> Vec<Line> {
     let snapshot = &context.report.snapshot;
     let mut places: HashMap<String, (u64, u64)> = HashMap::new();

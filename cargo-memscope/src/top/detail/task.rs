@@ -1,4 +1,4 @@
-//! What is known of a task.
+//! The details of a task.
 
 use memscope_runtime::async_memory::TaskMemoryProfile;
 

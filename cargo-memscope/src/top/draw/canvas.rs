@@ -1,11 +1,12 @@
-//! The cells of the terminal: text is written within bounds, cut so that what matters stays.
+//! The cells of the terminal. Text is written within bounds, and cut so that its important part
+//! stays.
 
 use memscope_runtime::__terminal::width;
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
 use crate::top::theme::Theme;
 
-/// What takes the place of text that is cut.
+/// The character in place of text that was cut.
 const CUT: &str = "…";
 
 /// The cells of the terminal.
@@ -16,7 +17,7 @@ pub(super) struct Canvas<'a> {
 }
 
 impl Canvas<'_> {
-    /// Writes text from this cell on, in at most so many columns. Returns the column after it.
+    /// Writes text from this cell on, in at most `most` columns. Returns the column after it.
     pub(super) fn text(&mut self, x: u16, y: u16, most: u16, text: &str, style: Style) -> u16 {
         let area = self.buffer.area;
         if x >= area.right() || y >= area.bottom() {
@@ -43,7 +44,7 @@ pub(super) fn columns(text: &str) -> u16 {
     u16::try_from(width(text)).unwrap_or(u16::MAX)
 }
 
-/// The start of a text.
+/// Returns the start of a text, cut to `most` columns.
 pub(super) fn start(text: &str, most: u16) -> String {
     if columns(text) <= most {
         return text.to_owned();
@@ -51,7 +52,7 @@ pub(super) fn start(text: &str, most: u16) -> String {
     format!("{}{}", taken(text.chars(), most.saturating_sub(1)), if most > 0 { CUT } else { "" })
 }
 
-/// The end of a text: of a path, the file and the line.
+/// Returns the end of a text, cut to `most` columns. The end of a path is the file and the line.
 pub(super) fn end(text: &str, most: u16) -> String {
     if columns(text) <= most {
         return text.to_owned();
@@ -60,7 +61,8 @@ pub(super) fn end(text: &str, most: u16) -> String {
     format!("{}{}", if most > 0 { CUT } else { "" }, end.chars().rev().collect::<String>())
 }
 
-/// A text without its middle: names begin with their crate, and their ends tell them apart.
+/// Returns a text with its middle cut out. Names begin with their crate, and their ends tell them
+/// apart.
 pub(super) fn middle(text: &str, most: u16) -> String {
     if columns(text) <= most || most < 3 {
         return start(text, most);
@@ -70,7 +72,7 @@ pub(super) fn middle(text: &str, most: u16) -> String {
     format!("{}{CUT}{last}", taken(text.chars(), most - 1 - tail))
 }
 
-/// As many characters as fit.
+/// Returns as many characters as fit.
 fn taken(characters: impl Iterator<Item = char>, most: u16) -> String {
     let mut taken = String::new();
     let mut used = 0;
@@ -85,7 +87,7 @@ fn taken(characters: impl Iterator<Item = char>, most: u16) -> String {
     taken
 }
 
-/// Breaks text into lines of at most so many columns.
+/// Breaks text into lines of at most `most` columns.
 pub(super) fn lines(text: &str, most: u16) -> Vec<String> {
     let most = most.max(1);
     let mut lines = vec![String::new()];
@@ -103,7 +105,7 @@ pub(super) fn lines(text: &str, most: u16) -> Vec<String> {
             }
             let first = taken(word.chars(), most);
             if first.is_empty() {
-                // Wider than the whole line.
+                // The character is wider than the whole line.
                 word.clear();
                 break;
             }

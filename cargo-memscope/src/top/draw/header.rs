@@ -1,4 +1,5 @@
-//! The first line, which says what is shown and how old it is, and the last, with the keys.
+//! Draws the first line, which says what is shown and how old it is, and the last line, with the
+//! keys.
 
 use ratatui::{
     layout::Rect,
@@ -15,7 +16,7 @@ use crate::top::{
     view::Panel,
 };
 
-/// Draws what is shown, and what is wrong with it. Returns the area below.
+/// Draws the first line, and a line on problems. Returns the area below.
 pub(super) fn draw(
     canvas: &mut Canvas<'_>,
     area: Rect,
@@ -65,7 +66,7 @@ fn whole_seconds(seconds: f64) -> u64 {
     std::time::Duration::try_from_secs_f64(seconds).map_or(0, |it| it.as_secs())
 }
 
-/// What is said of the process, the most wanted first.
+/// Returns facts about the process, the most important first.
 fn facts(screen: &Screen) -> Vec<String> {
     let snapshot = &screen.report.snapshot;
     let tool = snapshot.tool();
@@ -92,7 +93,8 @@ fn facts(screen: &Screen) -> Vec<String> {
     facts
 }
 
-/// Draws the last line: the filter while it is typed, or the keys; and where the reader is.
+/// Draws the last line: the filter while it is typed, or the keys. The position of the chosen row
+/// is to the right.
 pub(super) fn keys(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) {
     let y = area.bottom() - 1;
     let where_ = position(screen);

@@ -1,4 +1,5 @@
-//! The icicle: a line a level, the root at the top, and a width that is a share of the bytes.
+//! Draws the icicle: one line for each level, the root at the top, and widths in proportion to the
+//! bytes.
 
 use ratatui::{
     layout::Rect,
@@ -14,7 +15,7 @@ use crate::top::{
     theme::{BOLD, CHOSEN, DIM},
 };
 
-/// Draws the tree, below what is said of all of it and of the chosen box. Returns the area below.
+/// Draws the tree, below lines about all of it and about the chosen box. Returns the area below.
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen, icicle: &Icicle) -> Rect {
     let code = &screen.view.code;
     let top = icicle.find(&code.focus).unwrap_or(0);
@@ -26,7 +27,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen, icicle:
     }
     read_out(canvas, area, icicle, chosen);
     let (first, page) = (area.y.saturating_add(2), usize::from(area.height.saturating_sub(2)));
-    // The chosen box is on the screen, with what calls it as far as there is room.
+    // The chosen box is on the screen, with as many of its callers as there is room for.
     let deepest = places.iter().map(|it| icicle.nodes[it.node].level).max().unwrap_or(0);
     let from = (icicle.nodes[chosen].level + 2).min(deepest + 1).saturating_sub(page);
     let has_filter = !screen.view.now().filter.is_empty() && !screen.is_bad_filter;
@@ -49,7 +50,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen, icicle:
     Rect { y: area.y + used, height: area.height - used, ..area }
 }
 
-/// What is own is seen without colour as well: its line is double.
+/// Returns the style of a box. Own code is also seen without colour, as its line is double.
 fn look(origin: Origin) -> Style {
     match origin {
         Origin::Own => Style::new().fg(Color::Blue).add_modifier(Modifier::BOLD),
@@ -66,7 +67,7 @@ fn draw_box(canvas: &mut Canvas<'_>, area: Rect, node: &Node, style: Style) {
     canvas.text(area.x, area.y, 1, "│", style);
     let size = format!(" {}", about(node.bytes));
     let size_width = columns(&size);
-    // The size is whole, or it is not there.
+    // The size is never cut: it is either whole or absent.
     let has_size = area.width >= size_width + 14;
     let room = area.width.saturating_sub(if has_size { size_width + 2 } else { 2 });
     if room < 3 {
@@ -88,7 +89,8 @@ fn draw_box(canvas: &mut Canvas<'_>, area: Rect, node: &Node, style: Style) {
     }
 }
 
-/// The last two segments of a path: `db::query`. What has generic arguments stays whole.
+/// Returns the last two segments of a path, such as `db::query`. A name with generic arguments
+/// stays whole.
 fn last_two(name: &str) -> &str {
     if name.contains(['<', '{', ' ', '(']) {
         return name;
@@ -125,7 +127,7 @@ fn whole(screen: &Screen, icicle: &Icicle, too_narrow: usize) -> String {
     parts.join("; ")
 }
 
-/// What is known of the chosen box.
+/// Draws the facts about the chosen box.
 fn read_out(canvas: &mut Canvas<'_>, area: Rect, icicle: &Icicle, chosen: usize) {
     if area.height < 2 {
         return;

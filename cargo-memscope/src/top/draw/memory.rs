@@ -1,4 +1,4 @@
-//! Where the memory is: the bar up to the limit, the sparkline of live bytes, and what stands out.
+//! Draws the memory: the bar up to the limit, the sparkline of live bytes, and the findings.
 
 use ratatui::{
     buffer::Buffer,
@@ -20,7 +20,7 @@ use crate::top::{
 const LABEL: u16 = 10;
 /// From this height on, the sparkline has three rows.
 const TALL: u16 = 36;
-/// Below this height there is no legend, and one finding.
+/// Below this height there is no legend, and only one finding.
 const SHORT: u16 = 18;
 
 /// Draws the memory of the process. Returns the area below.
@@ -48,7 +48,7 @@ fn row(area: Rect, y: u16) -> Rect {
     Rect { y, height: 1, ..area }
 }
 
-/// What is resident, of what limit, and how full that is.
+/// Draws the resident memory, the limit, and how full it is.
 fn sums(canvas: &mut Canvas<'_>, area: Rect, memory: &Memory) {
     let (x, y, right) = (area.x, area.y, area.right());
     if let Some(why) = memory.not_measured {
@@ -81,7 +81,7 @@ fn sums(canvas: &mut Canvas<'_>, area: Rect, memory: &Memory) {
     }
 }
 
-/// The style of how full the limit is.
+/// Returns the style for a limit that is filled up to `used`.
 fn fullness(used: u64, limit: u64) -> Style {
     let is_over = |share: u128| u128::from(used) * 100 >= u128::from(limit) * share;
     match () {
@@ -91,7 +91,7 @@ fn fullness(used: u64, limit: u64) -> Style {
     }
 }
 
-/// The parts of the memory, one after the other, and the room up to the limit.
+/// Draws the parts of the memory, one after the other, and the room up to the limit.
 fn bar(canvas: &mut Canvas<'_>, area: Rect, memory: &Memory) {
     let scale = u128::from(memory.scale()).max(1);
     let width = u128::from(area.width);
@@ -111,7 +111,7 @@ fn bar(canvas: &mut Canvas<'_>, area: Rect, memory: &Memory) {
     }
 }
 
-/// Names the parts, in at most two rows. Returns how many rows it took.
+/// Draws the names of the parts, in at most two rows. Returns the number of rows.
 fn legend(canvas: &mut Canvas<'_>, area: Rect, memory: &Memory) -> u16 {
     let (mut x, mut y) = (area.x, area.y);
     let mut room = memory.limit.and_then(|it| it.checked_sub(memory.used())).map(|bytes| Part {
@@ -125,7 +125,7 @@ fn legend(canvas: &mut Canvas<'_>, area: Rect, memory: &Memory) -> u16 {
         let size = bytes(part.bytes);
         let needed = 2 + columns(part.label) + 1 + columns(&size);
         let is_last_row = y + 1 == area.bottom();
-        // Room for the words that others are left out, unless this is the last.
+        // The room for the words that other parts are left out, unless this part is the last.
         let more = if is_last_row && at + 1 < parts.len() { 10 } else { 0 };
         if x.saturating_add(needed + more) > area.right() {
             if is_last_row || x == area.x {
@@ -142,7 +142,7 @@ fn legend(canvas: &mut Canvas<'_>, area: Rect, memory: &Memory) -> u16 {
     y + 1 - area.y
 }
 
-/// Live bytes now, as a part of their most, and over time.
+/// Draws the live bytes: now, in proportion to their most, and over time.
 fn history(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) {
     let history = &screen.history;
     canvas.text(area.x, area.y, LABEL, "live", DIM);
@@ -172,7 +172,7 @@ fn sparkline(buffer: &mut Buffer, area: Rect, data: &[u64], most: u64) {
     Sparkline::default().data(data).max(most.max(1)).style(style).render(area, buffer);
 }
 
-/// Draws what stands out. Returns the area below.
+/// Draws the findings. Returns the area below.
 pub(super) fn findings(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) -> Rect {
     let most = match area.height {
         0..8 => 0,
@@ -197,7 +197,7 @@ pub(super) fn findings(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) -> 
         let place = super::canvas::end(place, area.width / 4);
         canvas.right(area.right(), y, area.width / 4, &place, DIM);
         let right = area.right().saturating_sub(columns(&place) + u16::from(!place.is_empty()));
-        // Figures begin with bytes: the title gives way to them.
+        // If there is little room, the title is cut before the figures, which begin with bytes.
         let room = right.saturating_sub(area.x + 4);
         let title = room.saturating_sub(columns(&it.figures)).max(room / 5 * 2);
         let x = canvas.text(area.x + 2, y, title, &middle(&it.title, title), style);
@@ -215,7 +215,7 @@ pub(super) fn findings(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) -> 
     Rect { y, height: area.bottom() - y, ..area }
 }
 
-/// A terminal without room for tables: the sums, one a row.
+/// Draws a terminal without room for tables: the sums, one in each row.
 pub(super) fn small(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen, standing: &Standing) {
     let memory = &screen.memory;
     let used = match memory.not_measured {
@@ -227,7 +227,7 @@ pub(super) fn small(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen, standi
         rows.push((format!("{} of {}", percent(resident, limit), bytes(limit)), Style::new()));
     }
     let style = if standing.is_fresh() { DIM } else { crate::top::theme::TROUBLE };
-    // It is short, and the first thing to know where it is not live.
+    // The words on the connection come first if they are not fresh.
     let at = if standing.is_fresh() { rows.len() } else { 0 };
     rows.insert(at, (standing.words(), style));
     rows.push((screen.report.program(), Style::new()));

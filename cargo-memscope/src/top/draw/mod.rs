@@ -1,4 +1,4 @@
-//! Draws the screen: the process, its memory over time, what stands out, and a table.
+//! Draws the screen: the process, its memory over time, the findings, and a table.
 
 mod canvas;
 mod plain;
@@ -15,9 +15,9 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::{screen::Screen, theme::Theme};
 
-/// What a terminal needs for tables. A smaller one shows the sums.
+/// The columns and rows that a terminal needs for tables. A smaller one shows the sums.
 const LEAST: (u16, u16) = (32, 8);
-/// From this width on, what is open stands beside the table.
+/// From this width on, the open panel stands beside the table.
 const WIDE: u16 = 150;
 
 /// Draws everything onto these cells.

@@ -1,4 +1,4 @@
-//! What is open over the table: a row, all findings, or the keys.
+//! Draws the panel that is open over the table: a row, all findings, or the keys.
 
 use ratatui::{layout::Rect, style::Style};
 
@@ -10,7 +10,7 @@ use crate::top::{
     view::Panel,
 };
 
-/// What each key does.
+/// The keys and what they do.
 const KEYS: [(&str, &str); 25] = [
     ("j k", "next and previous row (also the arrows)"),
     ("g G", "first and last row (also Home, End)"),
@@ -39,11 +39,11 @@ const KEYS: [(&str, &str); 25] = [
     ("orange", "bytes that outlived their tasks"),
 ];
 
-/// The columns of a name and its figure, where they fit.
+/// The columns for a name and its figure, if they fit.
 const PAIR: u16 = 52;
 const GAP: u16 = 2;
 
-/// A line that is drawn: its text, what stands to its right, and their styles.
+/// A line that is drawn: its text, the text to the right, and their styles.
 #[derive(Debug, Default)]
 struct Drawn {
     left: String,
@@ -54,7 +54,7 @@ struct Drawn {
     is_pair: bool,
 }
 
-/// Draws what is open.
+/// Draws the open panel.
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &mut Screen) {
     let drawn = match &screen.view.panel {
         Some(Panel::Keys) => keys(),
@@ -62,7 +62,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &mut Screen) {
         Some(Panel::Row { is_gone, .. }) => row(area.width, screen, *is_gone),
         None => return,
     };
-    // The last row says how much there is below.
+    // If not all lines fit, the last row says how many there are below.
     let is_long = drawn.len() > usize::from(area.height);
     let page = usize::from(area.height.saturating_sub(u16::from(is_long)));
     screen.view.panel_page = page;

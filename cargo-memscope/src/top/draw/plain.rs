@@ -1,10 +1,10 @@
-//! The last step: what the terminal cannot show becomes what it can, cell by cell.
+//! The last step of drawing: replaces what the terminal cannot show, cell by cell.
 
 use ratatui::{buffer::Buffer, style::Color};
 
 use crate::top::theme::Theme;
 
-/// Replaces characters beyond ASCII, and colours, where the terminal has none. One cell stays one
+/// Replaces characters beyond ASCII, and colours, if the terminal has none. One cell stays one
 /// cell, so nothing moves.
 pub(super) fn fit(buffer: &mut Buffer, theme: Theme) {
     for cell in &mut buffer.content {

@@ -1,4 +1,4 @@
-//! The tabs, and the rows of the one that is chosen.
+//! Draws the tabs, and the rows of the chosen tab.
 
 use ratatui::{
     layout::Rect,
@@ -14,7 +14,7 @@ use crate::top::{
     theme::{BOLD, CHOSEN, DIM, Theme},
 };
 
-/// The columns that a name needs before others get room, if it is so long.
+/// The columns that a long name gets before other columns get room.
 const LEAST_NAME: u16 = 22;
 const GAP: u16 = 2;
 /// The lines that a table below an icicle needs.
@@ -31,7 +31,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &mut Screen) {
         && icicle.nodes[0].bytes > 0
     {
         let below = super::icicle::draw(canvas, below, screen, icicle);
-        // The same stacks as a table, where there is room.
+        // If there is room, the table of the same stacks follows.
         if below.height >= LEAST_BELOW {
             let below = Rect { y: below.y + 1, height: below.height - 1, ..below };
             rows(canvas, below, screen, None);
@@ -77,7 +77,7 @@ fn tabs(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) {
         let all = texts.iter().fold(0_u16, |sum, it| sum.saturating_add(columns(it) + GAP));
         all <= area.width.saturating_add(GAP)
     };
-    // As much as fits.
+    // The longest text that fits is drawn.
     let ways = [(true, true), (false, true), (false, false)];
     let mut texts = ways.iter().map(|(is_whole, has_numbers)| texts(*is_whole, *has_numbers));
     let shortest = texts.clone().next_back();
@@ -99,8 +99,8 @@ fn empty(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) {
     }
 }
 
-/// The columns that each value gets; `None` where there is no room for it. Numbers are never cut:
-/// a column is whole, or it is not there.
+/// Returns the width of each column, or `None` for a column without room. Numbers are never cut, so
+/// their columns are either whole or absent.
 fn fit(table: &Table, widest: &[u16], width: u16) -> Vec<Option<u16>> {
     // A tree indents its names.
     let indent = table.rows.iter().map(|it| it.level).max().unwrap_or(0).saturating_mul(2);
@@ -135,7 +135,7 @@ fn fit(table: &Table, widest: &[u16], width: u16) -> Vec<Option<u16>> {
     widths
 }
 
-/// Calls `each` for every column that is there: its index, its first column and its width.
+/// Calls `each` for every column that has room, with its index, its first cell and its width.
 fn each_column(area: Rect, widths: &[Option<u16>], mut each: impl FnMut(usize, u16, u16)) {
     let mut x = area.x + 2;
     for (at, width) in widths.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Who frees: which site frees what another one allocated.
+//! The table of frees: which site frees bytes that another site has allocated.
 
 use std::collections::HashMap;
 

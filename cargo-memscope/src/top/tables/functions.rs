@@ -1,4 +1,5 @@
-//! Code: functions in sampled call stacks, by what they allocate. All bytes are estimates.
+//! The table of code: functions in sampled call stacks, by the bytes that they allocate. All bytes
+//! are estimates.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +21,7 @@ const COLUMNS: &[Column] = &[
     numbers("SAMPLES", 2),
 ];
 
-/// What the samples of a function say.
+/// The sums of a function's samples.
 #[derive(Debug, Default)]
 struct Function {
     name: String,
@@ -68,7 +69,7 @@ fn functions(context: &Context<'_>) -> Vec<Function> {
                 functions.push(Function { name, place, ..Function::default() });
                 functions.len() - 1
             });
-            // A function that calls itself is counted once a stack.
+            // A function that calls itself is counted once for each stack.
             if !seen.insert(at) {
                 continue;
             }
@@ -83,7 +84,7 @@ fn functions(context: &Context<'_>) -> Vec<Function> {
     functions
 }
 
-/// Why there are no stacks to show.
+/// Says why there are no stacks to show.
 fn why_none(context: &Context<'_>) -> String {
     let is_narrowed = !(context.code.focus.is_empty() && context.code.hidden.is_empty());
     match context.report.snapshot.stacks_measured() {

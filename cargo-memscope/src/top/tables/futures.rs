@@ -1,4 +1,4 @@
-//! Futures: how large the state machines of sites are, and what makes them so.
+//! The table of futures: the sizes of the state machines of sites, and what makes them large.
 
 use memscope_runtime::async_memory::{LocalProfile, SiteProfile};
 
@@ -48,7 +48,8 @@ fn row(site: &SiteProfile, whole: u64) -> Row {
     }
 }
 
-/// The largest value that is kept across an await, or the awaited future itself.
+/// Returns the largest value that is kept across an await, or the awaited future if there is no
+/// other.
 fn kept(locals: &[LocalProfile]) -> Option<String> {
     let kept = locals.iter().find(|it| it.name != "__awaitee");
     let it = kept.or(locals.first())?;

@@ -1,4 +1,5 @@
-//! Who holds: roots by what only they hold, and what nothing holds. Known on demand alone.
+//! The table of holders: roots by the bytes that only they hold, and the bytes that nothing holds.
+//! It is only known on demand.
 
 use memscope_runtime::async_memory::{HeldBy, RootKind, Unreachable};
 

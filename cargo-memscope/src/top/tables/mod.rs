@@ -1,4 +1,4 @@
-//! The tables of the page, one a tab.
+//! The tables, one for each tab.
 
 mod sites;
 mod tasks;
@@ -43,7 +43,7 @@ impl Tab {
         Self::Frees,
     ];
 
-    /// Its name, and a short one for narrow terminals.
+    /// Returns the name of the tab, and a short name for narrow terminals.
     pub(super) fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Sites => ("Sites", "Sites"),
@@ -57,7 +57,7 @@ impl Tab {
         }
     }
 
-    /// By what its rows can be grouped. `leaf first` is another order of a tree.
+    /// Returns the ways to group its rows. `leaf first` is another order of a tree.
     pub(super) fn groups(self) -> &'static [&'static str] {
         match self {
             Self::Sites => &["crate", "file", "task type"],
@@ -69,7 +69,7 @@ impl Tab {
         }
     }
 
-    /// Whether a row with this key is one of its own.
+    /// Whether a row with this key belongs to this table.
     pub(super) fn has_key(self, key: &str) -> bool {
         let kind = match self {
             Self::Sites | Self::Futures => "site:",
@@ -83,7 +83,7 @@ impl Tab {
         key.starts_with(kind)
     }
 
-    /// Its rows, in the order of the report.
+    /// Makes the table, with rows in the order of the report.
     pub(super) fn table(self, context: &Context<'_>) -> Table {
         let mut table = match self {
             Self::Sites => sites::table(context),
@@ -98,7 +98,7 @@ impl Tab {
         let (list, lacks) = (self.list(), table.rows.is_empty());
         table.left_out = context.report.left_out(list);
         let missing = context.report.snapshot.tool().rows_left_out;
-        // Near its limit a process leaves rows out, and says how many in all.
+        // Near its memory limit a process leaves rows out, and gives only their total number.
         if lacks && missing > 0 && self != Self::Holders {
             table.empty =
                 format!("Not known: the process had too little memory for {missing} rows.");
@@ -108,7 +108,7 @@ impl Tab {
         table
     }
 
-    /// The list of a snapshot that its rows come from.
+    /// Returns the list of a snapshot from which the rows come.
     pub(super) fn list(self) -> &'static str {
         match self {
             Self::Sites | Self::Futures => "sites",
@@ -122,7 +122,7 @@ impl Tab {
     }
 }
 
-/// Gives rows that would have one key a number, in the order of the report.
+/// Adds numbers to the keys of rows that would have the same key, in the order of the report.
 fn number_keys(table: &mut Table) {
     let mut seen: HashMap<String, u64> = HashMap::new();
     for row in &mut table.rows {

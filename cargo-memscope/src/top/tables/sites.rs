@@ -1,4 +1,4 @@
-//! Sites: the places in the code that make tasks.
+//! The table of sites, the places in the code that make tasks.
 
 use memscope_runtime::async_memory::SiteProfile;
 

@@ -1,4 +1,4 @@
-//! Tasks: the living, and the ended ones that have a row.
+//! The table of tasks: living ones, and ended ones that have a row.
 
 use memscope_runtime::async_memory::{AwaitPoint, TaskMemoryProfile, TaskState};
 
@@ -77,7 +77,8 @@ fn row(context: &Context<'_>, task: &TaskMemoryProfile) -> Row {
     }
 }
 
-/// The innermost await in the program's own code; empty if it is not known or does not wait.
+/// Returns the innermost await in the program's own code. The text is empty if this is not known,
+/// or if the task does not wait.
 fn waits_at(context: &Context<'_>, task: &TaskMemoryProfile) -> String {
     if task.state.is_ended() || task.state == TaskState::Running {
         return String::new();
@@ -85,7 +86,7 @@ fn waits_at(context: &Context<'_>, task: &TaskMemoryProfile) -> String {
     context.report.snapshot.await_point_of(task).map_or_else(String::new, own_place)
 }
 
-/// Where tasks wait, as `src/db.rs:88`.
+/// Returns where tasks wait, such as `src/db.rs:88`.
 pub(in crate::top) fn own_place(point: &AwaitPoint) -> String {
     match point.own().0 {
         None => String::new(),

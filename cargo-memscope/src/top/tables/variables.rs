@@ -1,4 +1,4 @@
-//! Variables: what `track_var!` registered, one row a place and type.
+//! The table of variables that `track_var!` has registered, with one row for each place and type.
 
 use memscope_runtime::async_memory::VariableSiteProfile;
 
@@ -34,7 +34,7 @@ pub(in crate::top) fn key(name: &str, type_name: &str, file: &str, line: u32) ->
 }
 
 fn row(context: &Context<'_>, it: &VariableSiteProfile, whole: u64) -> Row {
-    // Its blocks could not be found.
+    // None of its blocks could be found.
     let is_opaque = it.registered > 0 && it.unfollowed == it.registered;
     let known = |bytes: u64| Value::bytes((!is_opaque).then_some(bytes));
     let (type_name, place) = (name(&it.type_name), place(&it.file, Some(it.line)));

@@ -1,5 +1,5 @@
-//! Where tasks wait: a tree of awaits, from the task's own function down to the innermost, or from
-//! the innermost up.
+//! The table of waits: a tree of awaits, from the task's own function down to the innermost await,
+//! or from the innermost await up.
 
 use std::collections::HashMap;
 
@@ -45,7 +45,7 @@ pub(super) fn table(context: &Context<'_>) -> Table {
     Table::new(COLUMNS, rows, 3, empty)
 }
 
-/// All awaits; the first node is the root of them all.
+/// Makes the tree of all awaits. The first node is the root.
 fn tree(context: &Context<'_>) -> Vec<Node> {
     let mut nodes = vec![Node::default()];
     let mut indices: HashMap<(usize, String), usize> = HashMap::new();
@@ -110,7 +110,7 @@ impl Node {
     }
 }
 
-/// The nodes as rows, each followed by what is below it.
+/// Returns the nodes as rows, each followed by the rows below it.
 fn rows(nodes: &[Node], whole: u64) -> Vec<Row> {
     let mut rows = Vec::with_capacity(nodes.len() - 1);
     let mut open: Vec<usize> = nodes[0].children.iter().rev().copied().collect();
