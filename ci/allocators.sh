@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The same workload over jemalloc and mimalloc, which are built from C.
+# Runs the same workload over jemalloc and mimalloc, which are built from C.
 set -euo pipefail
 command -v make > /dev/null || { apt-get update -qq && apt-get install -y -qq make gcc; }
 # All default members, so that dependencies stay as the tests have built them.

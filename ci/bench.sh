@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# The benches build and run. One round: its figures are no measurements.
+# Builds and runs the benches for one round, whose figures are no measurements.
 set -euo pipefail
 cargo bench -q -p memscope-benches --bench overhead -- 1

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Lints are errors: everything with all features, then the facade with each set of features that
-# differs. `clippy::incompatible_msrv` (in the default set) holds the code to the manifest's
-# `rust-version`.
+# Runs clippy with lints as errors: everything with all features, then the facade with each set of
+# features that differs. `clippy::incompatible_msrv` (in the default set) checks the code against
+# the manifest's `rust-version`.
 set -euo pipefail
 cargo clippy --workspace --all-targets \
     --features memscope-tests/allocators,memscope-tests/layout \
     --features memscope-benches/law-all,memscope-benches/names,memscope-benches/reports \
     -- -D warnings
-# The macros bring no lint into a function.
+# The macros must cause no lint in a function.
 cargo clippy -q -p memscope-ui-tests --test lints -- -D warnings
 cargo test -q --test lints
 # As the runtime's feature `symbols` takes it.

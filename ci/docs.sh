@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The documentation as published.
+# Builds the documentation as it is published.
 set -euo pipefail
 RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps \
   -p memscope-rs -p memscope-runtime -p memscope-macros -p memscope-layout -p memscope-export \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The tools that read memscope's formats read them: go's pprof, promtool, a Prometheus server, a
-# collector of OpenTelemetry, Grafana's types, and speedscope in Chromium. Where a tool cannot be
-# had, a line says that it was not asked.
+# Has tools read memscope's formats: go's pprof, promtool, a Prometheus server, a collector of
+# OpenTelemetry, Grafana's types, and speedscope in Chromium. If a tool cannot be installed, a line
+# says that it was not used.
 set -euo pipefail
 folder="${CARGO_TARGET_DIR:-target}/export"
 mkdir -p "$folder"
@@ -22,8 +22,8 @@ else
 fi
 echo "== asked: ${asked[*]}"
 reads --include-ignored "${asked[@]}"
-# The same of what the server answers and a registry encodes, and of the alerts. The facade's tests
-# turn on the features that these need. A Prometheus server scrapes a program, and the example.
+# The same for the server's answers, a registry's text and the alerts. The facade's tests turn on
+# the features that these need. A Prometheus server scrapes a program and the example.
 if [[ " ${asked[*]} " == *" promtool "* ]]; then
     cargo build -q --example live_page
     cargo test -q --test server -- --include-ignored \
@@ -31,8 +31,8 @@ if [[ " ${asked[*]} " == *" promtool "* ]]; then
     echo "== asked: a Prometheus server"
 fi
 
-# The collector is one program in a Python package. Without it OpenTelemetry's exporter sends to the
-# test's own receiver, which the published protobuf makes.
+# The collector is one program in a Python package. Without it, OpenTelemetry's exporter sends to
+# the test's own receiver, which is made from the published protobuf files.
 collector="$folder/rotel/rotel/rotel-agent"
 python3 -m pip install -q --no-deps --target "$folder/rotel" --upgrade rotel==0.0.1a15 \
     >/dev/null 2>&1 && [ -x "$collector" ] || {
@@ -42,13 +42,13 @@ python3 -m pip install -q --no-deps --target "$folder/rotel" --upgrade rotel==0.
 CARGO_TARGET_DIR="$folder/otlp" COLLECTOR="$collector" \
     cargo test -q --locked --manifest-path tests/otlp/Cargo.toml -- --nocapture
 
-# Packages of npm, which run no script of theirs.
+# Installs packages of npm without running their scripts.
 packages() {
     npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$@" >/dev/null 2>&1
 }
 installed npm npm || true
 
-# Grafana itself is in no registry that is asked here. Its types of a dashboard are.
+# Grafana itself is in none of these registries, but its types of a dashboard are.
 dashboard() {
     local types="$folder/grafana"
     packages "$types" @grafana/schema@13.2.3 typescript@7.0.2 || {
@@ -61,7 +61,7 @@ dashboard() {
     echo "== asked: Grafana's types of a dashboard"
 }
 
-# Speedscope's importer is a page. The title says what was imported.
+# Speedscope's importer is a page, and its title says what was imported.
 speedscope() {
     local page="$folder/npm/node_modules/speedscope/dist/release/index.html" part
     packages "$folder/npm" speedscope@1.25.0 || { skipped "speedscope (npm)"; return 0; }

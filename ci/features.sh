@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# With tracking compiled out everything is there and does nothing.
+# Checks that with tracking compiled out the whole API exists and does nothing.
 set -euo pipefail
-# Without optimisation, as there is nothing to run.
+# There is no optimisation, as little runs.
 cargo test -p memscope-rs --no-default-features --features report-file,tokio --test disabled \
     --config 'profile.dev.package.memscope-runtime.opt-level=0'

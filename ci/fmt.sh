@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting.
+# Checks the formatting.
 set -euo pipefail
 cargo fmt --all -- --check
 cargo fmt --manifest-path tests/parked/Cargo.toml -- --check

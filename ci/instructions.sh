@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The hot paths take no more instructions than benches/budgets.txt allows: counted, so the same
-# however busy the machine is.
+# Checks that the hot paths take no more instructions than benches/budgets.txt allows. Instructions
+# are counted, so a busy machine changes nothing.
 set -euo pipefail
 command -v valgrind > /dev/null || { apt-get update -qq && apt-get install -y -qq valgrind; } || {
   echo "skipped: valgrind is not here, and cannot be installed" >&2

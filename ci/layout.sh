@@ -1,25 +1,27 @@
 #!/usr/bin/env bash
-# The layouts of two real programs, beside what the compiler says with `-Zprint-type-sizes`: the web
-# service of the examples, and the server of mini-redis, as published. Sizes, alignments, states,
-# members and offsets, in release, one also with fat LTO, the other in debug and with thin LTO.
+# Compares the layouts of two real programs with those that the compiler prints with
+# `-Zprint-type-sizes`: the web service of the examples, and the server of mini-redis, as published.
+# Sizes, alignments, states, members and offsets are compared, in release builds. The service is
+# also built with fat LTO, and mini-redis in debug and with thin LTO.
 #
-# Every state machine that a program's debug information describes is compared, those of its
-# dependencies included. Each crate prints the types that it works on itself, so all of them are
-# asked. The exceptions are those that memscope-layout/README.md names.
+# Every state machine that a program's debug information describes is compared, including those of
+# its dependencies. Each crate prints only the types that it works on itself, so all crates print
+# theirs. memscope-layout/README.md names the exceptions.
 set -euo pipefail
-# The tools come from where `ci/tools.sh` has built them.
+# `ci/tools.sh` has built the tools in this folder.
 tools="${CARGO_TARGET_DIR:-target}/debug"
 target="${CARGO_TARGET_DIR:-target}/layout"
 mkdir -p "$target"
 target=$(cd "$target" && pwd)
 
-# In the compiler's place: adds the flag, and keeps what is printed under the crate's name, so that
-# a crate that is not compiled again has it still. `RUSTC_BOOTSTRAP` is for that flag alone; build
-# scripts, which would find a nightly compiler by it, do not see it.
+# The wrapper that cargo runs as the compiler. It adds the flag, and keeps the output under the
+# crate's name, so that a crate that is not compiled again still has it. `RUSTC_BOOTSTRAP` is set
+# for that flag alone. Build scripts do not see it, as they would take the compiler for a nightly
+# one.
 #
-# With `KEEP_BITCODE` each crate that is optimised is ready for link-time optimisation too, and how
-# the programs are compiled is written down: done again with `-Clto`, they need none of their
-# dependencies anew.
+# With `KEEP_BITCODE` each optimised crate is also ready for link-time optimisation, and the
+# commands that compile the programs are kept. When these run again with `-Clto`, no dependency is
+# compiled again.
 wrapper="$target/print-type-sizes"
 cat > "$wrapper" << 'END'
 #!/usr/bin/env bash
@@ -44,7 +46,7 @@ case "$name" in
   web_service | mini_redis_server)
     {
       export -p
-      # Cargo's job server will be gone.
+      # Cargo's job server does not exist later.
       echo "unset CARGO_MAKEFLAGS; cd $(printf %q "$PWD"); exec$again \"\$@\""
     } > "$folder/$name.again"
     ;;
@@ -53,14 +55,14 @@ RUSTC_BOOTSTRAP=1 exec "${arguments[@]}" -Zprint-type-sizes > "$folder/$name$fil
 END
 chmod +x "$wrapper"
 
-# The programs, in a workspace of their own: of another one, all that any of its programs depends on
-# would be built. The versions are those of the tests. Release builds have full debug information,
-# and none is incremental, as the compiler only prints what it works on.
+# The programs are in a workspace of their own, as cargo would otherwise build the dependencies of
+# all programs in the workspace. The versions are those of the tests. Release builds have full debug
+# information, and no build is incremental, as the compiler prints only types that it works on.
 #
-# In release, dependencies but those named below have level 1, which has the passes that decide
-# about layouts.
+# In release builds, dependencies except those named below have level 1, which has the passes that
+# decide about layouts.
 programs="$target/programs"
-# As `cargo run --example` has them.
+# The features are those of `cargo run --example`.
 features=$(sed -n 's/^memscope-rs = .*features = \[\(.*\)\] }$/\1, "layout"/p' Cargo.toml)
 [ -n "$features" ] || { echo "Cargo.toml does not name the examples' features" >&2; exit 1; }
 mkdir -p "$programs/src"
@@ -98,7 +100,7 @@ mini-redis.opt-level = 3
 tokio.opt-level = 3
 END
 
-# Builds some of them. The packages are always the same, and so are their dependencies.
+# Builds some of the programs. The packages are always the same, and so are their dependencies.
 build() {
   local start=$SECONDS
   CARGO_INCREMENTAL=0 RUSTC_WRAPPER="$wrapper" CARGO_TARGET_DIR="$target" \
@@ -129,7 +131,7 @@ agrees() {
     --ignored --nocapture a_named_program_agrees
 }
 
-# What the guide shows of a program is what is printed today.
+# Checks that the guide shows what is printed of a program.
 shown() {
   local printed
   printed=$("$tools/cargo-memscope" memscope futures "$target/release/$1" "${@:2}" |
@@ -141,33 +143,33 @@ shown() {
   }
 }
 
-# Without optimisation mini-redis alone: the service depends on far more crates.
+# Only mini-redis is built without optimisation, as the service depends on far more crates.
 build --bin mini-redis-server
 agrees "$target/debug/mini-redis-server" "$target/debug"
 
 KEEP_BITCODE=yes build --release \
   --example web_service --example where_it_waits --bin mini-redis-server
-# Fat LTO keeps one processor busy, while the other does what follows.
+# Fat LTO uses one processor. The next steps run on the other meanwhile.
 with_lto fat "$target/release/examples/web_service.again" &
 fat=$!
 agrees "$target/release/examples/web_service" "$target/release"
 agrees "$target/release/mini-redis-server" "$target/release"
-# A test, so that it is the program that the tests have built.
+# `cargo test` builds the program, so that the build of the tests is used.
 cargo test -q --no-run -p cargo-memscope -p memscope-layout --test commands
 shown examples/web_service --filter clients -n 2
 shown mini-redis-server --all --filter mini_redis -n 5
-# The example runs as the README says, in release; here its build is at hand.
+# The example runs in release, as the README says, since its build exists here.
 "$target/release/examples/web_service"
 
-# What a release build learns of itself while it runs, and what it says where there is nothing to
-# learn.
+# Checks what a release build learns about itself while it runs, and its message if there is nothing
+# to learn.
 "$target/release/examples/where_it_waits" | tail -n 1
 strip --strip-debug -o "$target/stripped" "$target/release/examples/where_it_waits"
 "$target/stripped" | grep "nothing to compare: the program has no debug information about types"
 
-# The stripped program's dump of its tasks, decoded with the other file, says what that one says of
-# its own. Bytes differ, as the order of the tasks does.
-# told PROGRAM OPTIONS…: the tree of its 500 tasks, without the head and what runs.
+# The dump of the stripped program's tasks, decoded with the other file, must equal the other
+# program's own dump. Bytes differ, as the order of the tasks does. told PROGRAM OPTIONS…: the tree
+# of its 500 tasks, without the head and what runs.
 told() {
   MEMSCOPE_DUMP_MEMORY=on "$1" "$target/dump.json" > /dev/null
   "$tools/cargo-memscope" memscope tasks "$target/dump.json" "${@:2}" |

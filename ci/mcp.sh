@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# A published client of the Model Context Protocol asks `cargo memscope mcp`: about a live service,
-# which dies and comes back, and about saved reports. Answers are compared with /snapshot.json.
-# `ci/mcp.sh waits`: only where tasks of a service with the feature `layout` wait.
+# Has a published client of the Model Context Protocol ask `cargo memscope mcp` about a live
+# service, which ends and starts again, and about saved reports. Answers are compared with
+# /snapshot.json. `ci/mcp.sh waits` only asks where tasks of a service with the feature `layout`
+# wait.
 set -euo pipefail
 folder="$(realpath -m "${CARGO_TARGET_DIR:-target}")/mcp"
 mkdir -p "$folder"
@@ -16,7 +17,7 @@ python="$folder/venv/bin/python"
         python3 -m venv "$folder/venv"; } >> "$folder/venv.log" 2>&1 || skip python3-venv
 "$python" -m pip install -q mcp==2.3.0 > "$folder/pip.log" 2>&1 || skip "mcp from PyPI"
 
-# A test, so that it is the program that the tests have built.
+# `cargo test` builds the program, so that the build of the tests is used.
 layout=()
 [ "${1-}" != waits ] || layout=(--features memscope-rs/layout,memscope-tests/layout)
 cargo test -q --no-run -p cargo-memscope -p memscope-layout --test commands

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The snippet of docs/CI.md, step by step as it stands there: in a repository with a base, a change
-# that keeps memory, which has to fail with its site and line, and one that keeps none.
+# Runs the snippet of docs/CI.md, step by step, in a repository with a base and two changes. A
+# change that keeps memory must fail with its site and line, and one that keeps none must pass.
 set -euo pipefail
 git rev-parse --git-dir > /dev/null 2>&1 || {
     echo "skipped: the snippet installs from a repository, and this is none that git reads" >&2
@@ -11,7 +11,7 @@ folder="$(realpath -m "${CARGO_TARGET_DIR:-target}")/pull_request"
 rm -rf "$folder/steps" "$folder/repository" "$folder/base" "$folder/memscope"
 mkdir -p "$folder/steps" "$folder/repository"
 fail() { echo "$1" >&2; exit 1; }
-# `commits FOLDER`: makes it a repository, with a commit of all that is in it.
+# `commits FOLDER` makes the folder a repository, with a commit of its content.
 commits() {
     git -C "$1" init -q
     git -C "$1" config user.name ci
@@ -20,7 +20,7 @@ commits() {
     git -C "$1" commit -qm "what is there" --allow-empty
 }
 
-# Steps as files. A step is a line after `run:`, or the lines below it.
+# Writes the steps as files. A step is the line after `run:`, or the lines below it.
 awk '/^```/ { is_in = /yaml/ && !is_in; next } is_in' docs/CI.md > "$folder/snippet.yml"
 awk -v folder="$folder/steps" '
     is_block && /^          / { print substr($0, 11) > (folder "/" number); next }
@@ -32,7 +32,7 @@ awk -v folder="$folder/steps" '
 ' "$folder/snippet.yml"
 [ "$(ls "$folder/steps")" = "$(seq 4)" ] || fail "the snippet has other steps than four"
 
-# What a runner would set. Programs need not be fast here.
+# These variables are set by a runner. Programs need not be fast here.
 mkdir "$folder/memscope"
 git archive HEAD | tar -x -C "$folder/memscope"
 commits "$folder/memscope"
@@ -58,7 +58,7 @@ END
 cp "$checkout/Cargo.lock" .
 echo target > .gitignore
 seq 100 > requests.txt
-# `version BYTES`: a program that keeps so many bytes of each request, as a commit.
+# `version BYTES` commits a program that keeps this many bytes of each request.
 version() {
     cat > src/main.rs << END
 use std::{io, pin::pin, task::{Context, Poll, Waker}};
@@ -84,7 +84,7 @@ END
 version 1000
 base=$(git rev-parse HEAD)
 
-# `step NUMBER`: as a runner does it, with the runner's values in place of its expressions.
+# `step NUMBER` runs a step as a runner does, with the runner's values in place of its expressions.
 step() {
     sed 's/\${{ github.event.pull_request.base.sha }}/'"$base/g" "$folder/steps/$1" > "$folder/step"
     ! grep -F '${{' "$folder/step" || fail "an expression of the runner is not known here"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The README is one page of 200 lines. Its first program prints what the README shows, but for the
-# seconds, the runtime's and memscope's own bytes, which depend on the machine, and for stacks,
-# which are sampled at random. `ci/layout.sh` runs the web service. The service that runs into its
-# limit leaves a report that names the fault.
+# Checks that the README has at most 200 lines, and that its first program prints what the README
+# shows. Seconds, and the bytes of the runtime and of memscope, are not compared, as they depend on
+# the machine. Stacks are not compared, as they are sampled at random. `ci/layout.sh` runs the web
+# service. The service that reaches its memory limit must leave a report that names the fault.
 set -euo pipefail
 lines=$(wc -l < README.md)
 [ "$lines" -le 200 ] || {

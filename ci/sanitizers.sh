@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The tests of the allocator under the address sanitizer and, where it is installed, valgrind. A
-# folder of its own: other flags, other builds. The sanitizer's runtime comes with every toolchain;
-# `RUSTC_BOOTSTRAP` is for its flag alone.
+# Runs the tests of the allocator under the address sanitizer and, if it is installed, valgrind.
+# Their builds have other flags, so they have a folder of their own. Every toolchain has the
+# sanitizer's runtime, and `RUSTC_BOOTSTRAP` is set for its flag alone.
 set -euo pipefail
 target="${CARGO_TARGET_DIR:-target}"
 host=$(rustc -vV | sed -n 's/^host: //p')
@@ -10,8 +10,8 @@ programs=(--test exact --test variables --test trackable --test wrapping_allocat
 files=(--test exactness --test lifecycle --test unannotated -- task_states:: ownership::
   cross_thread_frees:: concurrent_stress:: spawn_cell:: task_ends::)
 
-# Some tests ask for more memory than there is, and some leak on purpose. The sanitizer makes a test
-# slow: of invented inputs there are fewer than in `ci/test.sh`.
+# Some tests ask for more memory than there is, and some leak on purpose. The sanitizer makes tests
+# slow, so there are fewer random inputs than in `ci/test.sh`.
 echo "address sanitizer"
 sanitized() {
   CARGO_TARGET_DIR="$target/sanitizers" RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" \

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# `cargo memscope top` in a real terminal, that of tmux: a service is found, shown, lost and found
-# again, and the terminal is put back at each end. Pictures of the last run are in `<target>/top`.
-# `ci/top.sh waits`: only where tasks of a service with the feature `layout` wait.
+# Tests `cargo memscope top` in a real terminal, that of tmux. A service is found, shown, lost and
+# found again, and the terminal is restored at each end. Pictures of the last run are in
+# `<target>/top`. `ci/top.sh waits` only tests where tasks of a service with the feature `layout`
+# wait.
 set -euo pipefail
 folder="$(realpath -m "${CARGO_TARGET_DIR:-target}")/top"
 rm -rf "$folder"
@@ -11,14 +12,14 @@ command -v tmux > /dev/null ||
     { apt-get update -qq && apt-get install -y -qq tmux; } > "$folder/install.log" 2>&1 ||
     { echo "skipped: tmux is not here, and cannot be installed" >&2; exit 0; }
 
-# A test, so that it is the program that the tests have built.
+# `cargo test` builds the program, so that the build of the tests is used.
 layout=()
 [ "${1-}" != waits ] || layout=(--features memscope-rs/layout,memscope-tests/layout)
 cargo test -q --no-run -p cargo-memscope -p memscope-layout --test commands
 cargo build -q "${layout[@]}" --example live_page
 programs="$(realpath "${CARGO_TARGET_DIR:-target}")/debug"
 top="$programs/cargo-memscope memscope top"
-# The programs of this user are those of this run.
+# With this folder, only the programs of this run are found.
 export XDG_RUNTIME_DIR="$folder/run" LC_ALL=C.UTF-8
 unset NO_COLOR MEMSCOPE_SERVE_TOKEN
 
@@ -29,14 +30,14 @@ stop() {
     tmux kill-server 2> /dev/null || true
 }
 trap stop EXIT
-# A terminal without a limit of its own reads no start files.
+# The shell of the terminal reads no start files.
 tmux new-session -d -x 80 -y 24 -s view 'PS1="ready> " exec bash --norc --noprofile'
 tmux set-option -g default-terminal screen-256color > /dev/null
 
 picture() { tmux capture-pane -p -t view "$@"; }
 keys() { tmux send-keys -t view "$@"; }
 fail() { echo "$1; the terminal shows:" >&2; picture >&2; exit 1; }
-# `shows TEXT…`: waits for a picture that has each of these.
+# `shows TEXT…` waits for a picture that has each of these texts.
 shows() {
     local text picture
     for _ in $(seq 600); do
@@ -46,9 +47,9 @@ shows() {
     done
     fail "\`$text\` is not shown"
 }
-# `runs LINE`: types it at the shell's prompt, once the terminal is the shell's.
+# `runs LINE` types the line at the shell's prompt, once the shell has the terminal.
 runs() { keys C-l "$1" Enter; }
-# Waits for the shell's prompt, and looks that its terminal is as it was.
+# Waits for the shell's prompt, and checks that the terminal is as it was.
 is_back() {
     shows "code $1"
     for _ in $(seq 100); do
@@ -80,14 +81,15 @@ if [ "${1-}" = waits ]; then
     keys 4
     shows "AWAIT POINT" "examples/web_service.rs:"
     picture > "$folder/waits.txt"
-    # Findings above the table name places as well.
+    # The findings above the table contain places too.
     place=$(sed '1,/AWAIT POINT/d' "$folder/waits.txt" | grep -o 'web_service.rs:[0-9]*' |
         head -n 1)
     sed -n "${place#*:}p" examples/web_service.rs | grep -q '\.await' ||
         fail "there is no await at $place"
     keys b
     shows "by leaf first"
-    # A task that lives as long as the service, with its backtrace. It may be polled just now.
+    # Opens a task that lives as long as the service, with its backtrace. It may be polled at the
+    # moment.
     keys 2
     keys /
     keys -l "exchange rates"
@@ -107,7 +109,7 @@ serve 127.0.0.1:0
 [ "$(ls "$XDG_RUNTIME_DIR/memscope" | wc -l)" = 1 ] || fail "the service has no file"
 listed() { $top --list 2> /dev/null | grep -q "^$url .*live_page.*pid $service"; }
 listed || fail "the service is not listed"
-# Other programs of this user may serve as well: then they are listed.
+# If other programs of this user serve as well, all are listed.
 [ "$($top --list | wc -l)" = 1 ] && address= || address=$url
 runs "$top $address; echo code \$?"
 shows "live_page" "● live" "resident" "% of max" "LIVE ▼" "q quit"

@@ -163,8 +163,8 @@ fn promtool_finds_nothing_wrong() {
     promtool.args(["check", "metrics"]).stdin(Stdio::piped());
     let mut promtool =
         promtool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("promtool");
-    // promtool reads the older text format, in which a counter has `_total` in its name, and `#
-    // EOF` and `# UNIT` are comments.
+    // promtool reads the older text format, in which a counter has `_total` in its name, and
+    // `# EOF` and `# UNIT` are comments.
     let metrics = open_metrics(&SNAPSHOT);
     let mut counters = Vec::new();
     for line in metrics.lines() {

@@ -10,8 +10,8 @@ use std::{
 
 use super::{MetricFamily, MetricKind, MetricSeries, MetricValue};
 
-/// Writes families as `OpenMetrics` text, of the type `application/openmetrics-text; version=1.0.0;
-/// charset=utf-8`.
+/// Writes families as `OpenMetrics` text, of the type
+/// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
 pub fn text_of(families: &[MetricFamily]) -> String {
     let series = families.iter().map(|family| family.series.len()).sum::<usize>();
     // PERF: the capacity is about the length of all lines.

@@ -43,10 +43,10 @@ impl fmt::Display for Hidden {
 /// Sorts the rows of a snapshot and leaves out those that `is_match` refuses. All totals stay those
 /// of the whole.
 ///
-/// `is_match` is asked for sites and tasks as `name (file:line)`, for variables as `name: type
-/// (file:line)`, and for calls as `function (file:line)`. A stack of a site stays if its site
-/// stays; one without a site stays if one of its calls matches. An await point stays if one of its
-/// tasks stays, or if one of its frames matches.
+/// `is_match` is asked for sites and tasks as `name (file:line)`, for variables as
+/// `name: type (file:line)`, and for calls as `function (file:line)`. A stack of a site stays if
+/// its site stays; one without a site stays if one of its calls matches. An await point stays if
+/// one of its tasks stays, or if one of its frames matches.
 pub(crate) fn select(
     snapshot: &MemorySnapshot,
     ranking: Option<Ranking>,
