@@ -51,7 +51,7 @@ pin_project! {
     /// A future that ends when it holds more than its budget; made by [`within_budget`].
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct WithinBudget<F> {
-        // `None` from the end on.
+        // `None` after the end.
         #[pin]
         tracked: Option<Tracked<F>>,
     }
@@ -68,19 +68,19 @@ pin_project! {
 /// # Cancel safety
 ///
 /// Above its budget the future is dropped where it waits, at an `.await`, as in `select!` or
-/// `tokio::time::timeout`. So the future must be cancel-safe: what it has read and not handed on is
-/// lost, and what it has begun stays half done. Its destructors run, and free what it owns.
-/// Dropping the returned future drops the wrapped one.
+/// `tokio::time::timeout`. So the future must be cancel-safe: data that it has read and not passed
+/// on is lost, and work that it has begun stays unfinished. Its destructors run, and free what it
+/// owns. Dropping the returned future drops the wrapped one.
 ///
 /// # Errors
 ///
 /// The output is an [`OverBudget`] with the task, its bytes, the budget, its largest variables
 /// known to `track_var!`, and the code that allocated most of it, as far as stacks were sampled. A
-/// future that is ready gives its output, whatever it holds.
+/// future that is ready returns its output, even above the budget.
 ///
 /// # Panics
 ///
-/// When it is polled after its end.
+/// Panics if the future is polled after its end.
 ///
 /// ```
 /// use memscope_runtime::async_memory::within_budget;
@@ -134,8 +134,8 @@ impl<F> fmt::Debug for WithinBudget<F> {
     }
 }
 
-/// What the current task has allocated and not freed; `None` outside of tasks, and where sizes are
-/// not measured.
+/// Returns the bytes that the current task has allocated and that are not freed. Returns `None`
+/// outside of tasks, and if sizes are not measured.
 ///
 /// ```
 /// use memscope_runtime::async_memory::{current_task_live_bytes, track};

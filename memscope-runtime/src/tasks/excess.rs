@@ -22,8 +22,8 @@ use crate::{
 /// The most variables, and the most pieces of code, that are named.
 const MOST_HOLDERS: usize = 5;
 
-/// Makes ends of polls look at tasks that are above their budgets. Called before any task has a
-/// budget.
+/// Makes the ends of polls report tasks that are above their budgets. Must be called before any
+/// task has a budget.
 pub(crate) fn prepare() {
     static LOOK: fn(&'static Record) = look;
     budget::on_excess(&LOOK);
@@ -82,8 +82,8 @@ struct Found {
     samples: u64,
 }
 
-/// The code that allocated most of what a task holds, the most bytes first. Must be called inside
-/// `exempt`.
+/// Returns the code that allocated most of what a task holds, the most bytes first. Must be called
+/// inside `exempt`.
 fn largest_codes(task: u64) -> [Option<Found>; MOST_HOLDERS] {
     let stacks = stacks::read_task(task);
     if !stacks.is_empty() {
@@ -105,8 +105,8 @@ fn largest_codes(task: u64) -> [Option<Found>; MOST_HOLDERS] {
     std::array::from_fn(|at| found.get(at).copied())
 }
 
-/// The innermost function of the program or of a library that it calls. If no such name is known by
-/// now, the innermost function of an executor or a channel.
+/// Returns the innermost function of the program or of a library that it calls. If no such name is
+/// known by now, returns the innermost function of an executor or a channel.
 fn allocates(frames: &[usize]) -> Option<(&'static str, Option<(&'static str, u32)>)> {
     // A return address is behind its call.
     let call_at = |address: &usize| symbols::call_at(address.saturating_sub(1));

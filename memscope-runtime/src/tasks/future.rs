@@ -138,7 +138,8 @@ impl<F> Tracked<F> {
         self.move_to(|key| Key { name: &name, ..key })
     }
 
-    /// The task's id. `None` if tracking is compiled out or there was no memory for its record.
+    /// Returns the task's id, or `None` if tracking is compiled out or there was no memory for its
+    /// record.
     pub fn id(&self) -> Option<TaskId> {
         self.record().and_then(|record| TaskId::new(record.tally().id()))
     }
@@ -170,7 +171,8 @@ impl<F> Tracked<F> {
     ) -> Option<T> {
         let record = self.record();
         let mut this = self.project();
-        // NOTE: comes first, so that the task ends once even if the future's destructor panics.
+        // NOTE: this comes first, so that the task ends only once even if the future's destructor
+        // panics.
         *this.task = None;
         let _closing = record.map(Record::closing);
         poll_guard::note_tracked();

@@ -13,9 +13,9 @@ use crate::{accounting::Shared, alloc::Entered, config::ENABLED};
 
 /// Charges what `work` allocates to the thread, outside every task.
 ///
-/// Use it for what outlives the task that happens to need it first: a table that is made once, a
-/// pool that grows. The innermost task or scope counts: a tracked task that is polled inside is
-/// charged itself, and so is a scope inside this one. Inside, [`current_task_id`] is `None`.
+/// Use it for memory that outlives the task that needs it first, such as a table that is made once,
+/// or a pool that grows. The innermost task or scope counts: a tracked task that is polled inside
+/// is charged itself, and so is a scope inside this one. Inside, [`current_task_id`] is `None`.
 ///
 /// ```
 /// use memscope_runtime::async_memory::{get_memory_snapshot, track, untracked};
@@ -96,8 +96,7 @@ enum Owner {
 
 impl Owner {
     fn shared(name: &str) -> Self {
-        // Without memory for a row the bytes are untracked, as those of a row are, but have no
-        // name.
+        // Without memory for a row the bytes are untracked too, but have no name.
         let shared = if ENABLED { Shared::named(name) } else { None };
         shared.map_or(Self::Untracked, Self::Shared)
     }
@@ -146,7 +145,7 @@ pin_project! {
     ///
     /// # Cost
     ///
-    /// That of a scope for each poll and for the drop. The name is looked up once, when the future
+    /// Each poll and the drop cost as much as a scope. The name is looked up once, when the future
     /// is made.
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Scoped<F> {

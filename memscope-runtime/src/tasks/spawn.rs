@@ -92,8 +92,8 @@ where
 ///
 /// # Cost
 ///
-/// That of `spawn_tracked`: a record is taken and given back. Handing work to another thread costs
-/// what it costs without tracking.
+/// It costs as much as `spawn_tracked`: a record is taken and given back. Passing work to another
+/// thread costs as much as without tracking.
 ///
 /// # Panics
 ///

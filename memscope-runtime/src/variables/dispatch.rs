@@ -78,7 +78,8 @@ impl<T: ?Sized> ByValue for Value<'_, T> {
 mod tests {
     use super::*;
 
-    /// What a plain and a deep look find: whether there are blocks, and whether a part is opaque.
+    /// The results of a plain and a deep visit: whether there are blocks, and whether a part is
+    /// opaque.
     macro_rules! found {
         ($value:expr) => {{
             let mut ignore = |_| ();

@@ -32,16 +32,16 @@ const MOST_POINTERS: u32 = 1 << 20;
 /// | `Option`, `Result`, tuples, arrays, references, `Cow`, `Pin`, … | those of the values in them |
 /// | numbers, ids, atomics, `&str`, `&[T]`, raw pointers, functions | none |
 ///
-/// Some layouts are not documented. Such a layout is tried out on samples before its first use.
-/// Each look also compares it with what the value reports about itself. Where it does not fit, the
-/// block is not found and the variable's extent is `Partial`.
+/// Some layouts are not documented. Such a layout is tested on samples before its first use. Each
+/// visit also compares it with what the value reports about itself. If it does not fit, the block
+/// is not found and the variable's extent is `Partial`.
 ///
 /// # Cost
 ///
-/// A few nanoseconds for a block, and some microseconds once for each family of layouts that is
-/// learned. A look allocates nothing in the program's tasks and never waits for a lock. But it
-/// holds a lock while it visits the locked value, so a `try_lock` at that moment fails. It follows
-/// a chain of pointers 32 deep.
+/// A visit takes a few nanoseconds for a block, and some microseconds once for each family of
+/// layouts that is learned. It allocates nothing in the program's tasks and never waits for a lock.
+/// But it holds a lock while it visits the locked value, so a `try_lock` at that moment fails. It
+/// follows a chain of at most 32 pointers.
 #[diagnostic::on_unimplemented(
     note = "`#[derive(Trackable)]` makes it for structs and enums; `track_var!` itself takes any type"
 )]
@@ -54,12 +54,12 @@ pub trait Trackable {
     fn visit(&self, blocks: &mut Blocks<'_>);
 }
 
-/// A type of which `track_var!(deep: …)` also finds what its elements hold.
+/// A type for which `track_var!(deep: …)` also finds the blocks that its elements hold.
 ///
 /// # Cost
 ///
-/// That of [`Trackable`] for each element: milliseconds for a million strings. Elements that cannot
-/// hold a block cost nothing.
+/// It costs as much as [`Trackable`] for each element: milliseconds for a million strings. Elements
+/// that cannot hold a block cost nothing.
 pub trait Contents: Trackable {
     /// Passes the parts of this value, and those of every element, to `blocks`.
     fn visit_contents(&self, blocks: &mut Blocks<'_>);
@@ -80,7 +80,7 @@ pub struct Blocks<'a> {
     found: &'a mut dyn FnMut(Block),
     /// How many owning pointers and collections lie between the variable and the visited value.
     depth: u32,
-    /// The addresses of the values on the way here, so that a cycle of pointers ends.
+    /// The addresses of the values from the variable to this one, so that a cycle of pointers ends.
     chain: [*const u8; LONGEST_CHAIN],
     links: usize,
     pointers: u32,
@@ -135,7 +135,7 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Visits a value behind a pointer that owns it: one level deeper.
+    /// Visits a value behind a pointer that owns it, one level deeper.
     pub(crate) fn behind<T: ?Sized>(&mut self, pointee: &T, visit: impl FnOnce(&T, &mut Self)) {
         self.depth += 1;
         self.through(pointee, visit);
@@ -173,7 +173,7 @@ impl<'a> Blocks<'a> {
         self.is_partial = true;
     }
 
-    /// Notes a part of which only the size is known.
+    /// Notes a part whose blocks are not known.
     pub(crate) fn opaque(&mut self) {
         self.is_opaque = true;
     }
@@ -201,7 +201,7 @@ impl std::fmt::Debug for Blocks<'_> {
 #[doc(hidden)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Address, size, alignment, depth.
+    /// The address, size, alignment and depth of each block.
     pub blocks: Vec<(usize, usize, usize, u32)>,
     pub is_partial: bool,
     pub is_opaque: bool,

@@ -30,7 +30,7 @@ pub struct Transferred {
 
 /// Charges another task with the heap blocks that a value holds: those that [`Trackable`] finds.
 ///
-/// Use it for what one task makes for another. From now on the other task owns the blocks,
+/// Use it for values that one task makes for another. From now on the other task owns the blocks,
 /// whichever task frees them. The blocks stay where they are and keep the names that `track_var!`
 /// gave them.
 ///
@@ -99,7 +99,8 @@ fn transfer_shown(to: TaskId, show: impl FnOnce(&mut Blocks<'_>)) -> Result<Tran
     let mut take = |block: Block| {
         let mut took = Took::Ended;
         if !is_over {
-            // Sums change now: a reader that takes a snapshot notices it and reads again.
+            // Sums change from here on. A reader that takes a snapshot notices this and reads
+            // again.
             let _folding = EndInProgress::begin();
             took = taker.take(block);
         }
@@ -133,10 +134,10 @@ struct Taker {
     id: u64,
 }
 
-/// What became of one block.
+/// The result of taking one block.
 enum Took {
     Block,
-    /// The block was the task's already.
+    /// The block already belonged to the task.
     Nothing,
     /// The block has no owner, or is a Tokio cell.
     Refused,
@@ -159,7 +160,7 @@ impl Taker {
             None => return Took::Refused,
         }
         let Some(noted) = self.hold(bytes) else { return Took::Ended };
-        // From here on the account stays this task's, as it holds these bytes.
+        // From here on the account stays with this task, as it holds these bytes.
         self.note_peak();
         if let Some(giver) = variable::recharge(block, self.account) {
             discharge::transfer_out(giver, self.account.site(), bytes);
@@ -186,7 +187,7 @@ impl Taker {
             return None;
         }
         if self.account.id() != self.id {
-            // By now the account is another task's.
+            // The account belongs to another task by now.
             transferred::retract(self.account, bytes as u64, noted);
             self.let_go(bytes);
             return None;
@@ -200,7 +201,7 @@ impl Taker {
         }
     }
 
-    /// Raises the task's peak to what is live now, and compares that with its budget.
+    /// Raises the task's peak to its present live bytes, and compares these with its budget.
     fn note_peak(&self) {
         for _ in 0..ATTEMPTS {
             match self.account.read() {
@@ -221,7 +222,7 @@ impl Taker {
             }
             std::thread::yield_now();
         }
-        // What it holds is not known: the end of its poll compares.
+        // The live bytes are not known, so the end of the task's poll compares.
         budget::note_transfer(self.account, i64::MAX);
     }
 

@@ -39,7 +39,7 @@ pin_project! {
 }
 
 impl<B: Body> TrackedBody<B> {
-    /// The response with its body in the request's task.
+    /// Returns the response with its body in the request's task.
     pub(super) fn of(response: Response<B>, request: Request) -> Response<Self> {
         let header = response.headers().get(CONTENT_LENGTH);
         let length = header.and_then(|it| it.to_str().ok()?.parse().ok());
@@ -47,7 +47,7 @@ impl<B: Body> TrackedBody<B> {
         response.map(|body| Self { body: Some(body), request, bytes_left })
     }
 
-    /// A body of a request without a row.
+    /// Makes the body of a request without a row.
     pub(super) fn without_row(body: B) -> Self {
         Self { body: Some(body), request: Request::without_row(), bytes_left: None }
     }

@@ -29,8 +29,8 @@ use crate::{
 
 /// Gives each HTTP request a task of its own, from its call to the last frame of its response.
 ///
-/// For every tower service over HTTP: axum, hyper, tonic, and clients. The task's row is named by
-/// the route. So a service has one row of `sites()` for each route and method.
+/// The layer works with every tower service over HTTP: axum, hyper, tonic, and clients. The task's
+/// row is named by the route. So a service has one row of `sites()` for each route and method.
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -72,17 +72,18 @@ use crate::{
 /// [`name_with`](Self::name_with) names requests of other services.
 ///
 /// axum's route is known to a layer that [`Router::layer`] or `route_layer` applies, after the
-/// routes. It is not known outside the router, nor for what `nest_service` takes in: there the
-/// inner router takes the layer.
+/// routes. It is not known outside the router, nor for a service in `nest_service`. In that case
+/// apply the layer to the inner router.
 ///
 /// [`Router::layer`]: https://docs.rs/axum/0.8/axum/struct.Router.html#method.layer
 ///
 /// # What belongs to a request
 ///
-/// What the inner service allocates in `call`, in the polls and the drop of its future, and in the
-/// polls and the drop of the response's body. `#[tracked]` functions below are its children: their
-/// rows have what they allocate. What the server allocates belongs to the connection: it reads the
-/// request's head, and writes frames. A task that a handler spawns is another task.
+/// The request is charged with the inner service's allocations in `call`, in the polls and the drop
+/// of its future, and in the polls and the drop of the response's body. `#[tracked]` functions
+/// below are its children, and their rows have their own allocations. The server's allocations
+/// belong to the connection, as it reads the request's head and writes frames. A task that a
+/// handler spawns is another task.
 ///
 /// # How a request ends
 ///
@@ -94,8 +95,8 @@ use crate::{
 /// | `call`, the future or the body panicked | `Panicked` |
 ///
 /// A last frame is trailers, an error, or a frame after which `is_end_stream` is true. A body that
-/// is dropped after all bytes of its `Content-Length` is at its end as well. A layer *below* this
-/// one that catches panics makes responses of them, so such a request is `Completed`.
+/// is dropped after all bytes of its `Content-Length` has ended as well. If a layer *below* this
+/// one turns panics into responses, such a request is `Completed`.
 ///
 /// **Upgrades.** A request for a websocket ends with its 101, and one for a tunnel with the
 /// response to its `CONNECT`. What comes after belongs to the task that the handler has spawned for

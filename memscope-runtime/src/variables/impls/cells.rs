@@ -1,4 +1,4 @@
-//! Cells, locks and their guards: visited only where that needs no waiting.
+//! Cells, locks and their guards. Their values are visited only if this needs no waiting.
 
 use std::{
     cell::{Cell, LazyCell, OnceCell, Ref, RefCell, RefMut},
@@ -119,7 +119,7 @@ fn open<T: ?Sized>(
     }
 }
 
-/// The guard, unless the lock is held. What a poisoned lock holds may be read all the same.
+/// Returns the guard, unless the lock is held. The value of a poisoned lock may be read too.
 fn unlocked<G>(lock: Result<G, TryLockError<G>>) -> Option<G> {
     match lock {
         Ok(guard) => Some(guard),

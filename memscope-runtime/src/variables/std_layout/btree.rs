@@ -25,12 +25,12 @@ struct Places {
     len: usize,
 }
 
-/// The root's block, and whether the tree has other nodes.
+/// Returns the root's block, and whether the tree has other nodes.
 pub(crate) fn map<K, V>(map: &BTreeMap<K, V>) -> (OwnBlock, bool) {
     as_learned(|places| places.of_map(map))
 }
 
-/// The root's block, and whether the tree has other nodes.
+/// Returns the root's block, and whether the tree has other nodes.
 pub(crate) fn set<T>(set: &BTreeSet<T>) -> (OwnBlock, bool) {
     as_learned(|places| places.of_set(set))
 }
@@ -59,8 +59,8 @@ impl Places {
         unsafe { self.root::<_, T, ()>(set, set.len(), first) }
     }
 
-    /// The root's block, checked against the tree's length and its first entry; and whether the
-    /// tree has other nodes.
+    /// Returns the root's block, checked against the tree's length and its first entry, and whether
+    /// the tree has other nodes.
     ///
     /// # Safety
     ///
@@ -103,7 +103,7 @@ impl Places {
     }
 }
 
-/// The layouts of a leaf and of an inner node.
+/// Returns the layouts of a leaf and of an inner node.
 ///
 /// A leaf has a pointer, two 16-bit numbers and room for its entries. The compiler may order them
 /// freely. Ordered from the most aligned to the least, they need no gaps, as each size is a

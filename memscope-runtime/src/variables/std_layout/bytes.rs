@@ -17,11 +17,11 @@ pub(crate) type Blocks = (OwnBlock, OwnBlock);
 const UNKNOWN: Blocks = (OwnBlock::Unknown, OwnBlock::Nothing);
 const NOTHING: Blocks = (OwnBlock::Nothing, OwnBlock::Nothing);
 
-/// The lowest bit of the data word, which leads to the buffer. If it is set, the buffer is not
-/// shared and there is no header.
+/// The lowest bit of the data word. If it is set, the buffer is not shared and there is no header.
 const IS_SOLE: usize = 1;
 
-/// The data word of a sole `BytesMut` keeps, above this many bits, how far it was advanced.
+/// The data word of a `BytesMut` that is not shared has, above this many bits, how far it was
+/// advanced.
 const ADVANCED: u32 = 5;
 
 /// The indices of the words where a header keeps its buffer's address and capacity.
@@ -40,7 +40,7 @@ struct Frozen {
     len: usize,
     data: usize,
     kind: usize,
-    /// The vtable of a `Bytes` made from a full `Vec`; it may have been shared since.
+    /// The vtable of a `Bytes` made from a full `Vec`. It may have become shared later.
     promotable: usize,
     /// The vtable of a `Bytes` made from a `Vec` with room to spare.
     shared: usize,
@@ -140,7 +140,7 @@ impl Growing {
 }
 
 impl Header {
-    /// The buffer that a header names, and the header; `part` must lie in the buffer.
+    /// Returns the buffer that a header names, and the header. `part` must lie in the buffer.
     ///
     /// # Safety
     ///
@@ -163,7 +163,7 @@ impl Header {
         }
     }
 
-    /// Learns a header's layout from its words, where the buffer and its capacity are known.
+    /// Learns a header's layout from its words. The buffer and its capacity are known.
     fn learn(
         words: &[*const u8],
         layout: Layout,
@@ -204,7 +204,7 @@ unsafe fn changing(bytes: &Bytes, place: usize) -> *const u8 {
     word.load(Ordering::Acquire)
 }
 
-/// The words and the layout of a header: the last block that was allocated.
+/// Returns the words and the layout of a header, which must be the last block that was allocated.
 ///
 /// # Safety
 ///
@@ -234,7 +234,7 @@ fn learn_frozen() -> Option<Frozen> {
 
     let (sole, seen) = allocate_probe(|| Bytes::from(vec![1; 301]));
     let promotable = words_of(&sole)?[kind].addr();
-    // Its data is the address of its buffer, with the mark.
+    // The data word is the address of the buffer, with the lowest bit set.
     let buffer = seen?.block;
     if words_of(&sole)?[data].addr() != buffer.addr() | IS_SOLE || buffer.addr() & IS_SOLE != 0 {
         return None;

@@ -1,14 +1,14 @@
 //! Block layouts that the standard library does not document: learned from samples, never guessed.
 //!
-//! The first look at a type of a family makes a few samples. The allocator reports their blocks,
-//! which are compared with the family's formula. If one differs (another release of the library
-//! might change it), or the allocator is not installed, the blocks of the family are not found.
+//! The first visit of a type of a family makes a few samples. The allocator reports their blocks,
+//! which are compared with the family's formula. If one differs, as another release of the library
+//! may change it, or if the allocator is not installed, the blocks of the family are not found.
 //!
 //! Some formulas need a private word of a value. Then the word's index is learned too, and each
-//! look compares the word with what the value reports about itself.
+//! visit compares the word with what the value reports about itself.
 
-// PERF: functions that learn are `#[inline]`, so only programs that look at such values compile
-// them. They were a quarter of all code that a build compiled.
+// PERF: functions that learn are `#[inline]`, so only programs that visit such values compile them.
+// They were a quarter of all code that a build compiled.
 #[cfg(feature = "bytes")]
 pub(crate) mod bytes;
 pub(crate) mod rc;

@@ -50,7 +50,7 @@ macro_rules! learn {
         fn $name() -> Option<Shared> {
             fn fits<T: ?Sized>(make: impl FnOnce() -> $pointer<T>) -> bool {
                 let (made, seen) = allocate_probe(make);
-                // Empty values may be shared: `empty` below looks at them.
+                // Empty values may be shared. `empty` below handles them.
                 formula($pointer::as_ptr(&made).cast(), Layout::for_value(&*made)).is(seen)
             }
             fn all_fit<T: Copy + Default + 'static>() -> bool {
@@ -110,8 +110,8 @@ macro_rules! learn {
 learn!(Rc, learn_rc_any_thread);
 learn!(Arc, learn_arc);
 
-/// Accepts no shared empty `Rc`: only the handles of one thread could share it, so it would have
-/// another address on each thread.
+/// Learns the layout of `Rc`, without a shared empty value. Only the handles of one thread could
+/// share it, so it would have another address on each thread.
 #[inline]
 fn learn_rc() -> Option<Shared> {
     learn_rc_any_thread().filter(|shared| *shared == Shared(0))

@@ -1,5 +1,5 @@
-//! Types that keep a `Vec`: they report its address and capacity, but do not document that it is
-//! all they keep.
+//! Types that keep a `Vec`. They report its address and capacity, but do not document that they
+//! keep nothing else.
 
 use std::{
     collections::BinaryHeap,

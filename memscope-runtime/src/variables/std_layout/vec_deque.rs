@@ -24,8 +24,7 @@ pub(crate) fn block<T>(deque: &VecDeque<T>) -> OwnBlock {
 }
 
 impl Places {
-    /// The deque's buffer, if all four words agree with what the deque reports: no fact is
-    /// unchecked.
+    /// Returns the deque's buffer, if all four words agree with what the deque reports.
     #[inline]
     fn block<T>(self, deque: &VecDeque<T>) -> OwnBlock {
         if size_of::<T>() == 0 || deque.capacity() == 0 {
