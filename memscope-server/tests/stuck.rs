@@ -16,7 +16,7 @@ const WORKERS: usize = 2;
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Never gives its worker back until it is told to.
+/// Keeps its worker until the test ends it.
 #[expect(clippy::unused_async, reason = "it never waits: that is why the worker is stuck")]
 async fn stuck() -> usize {
     let held = vec![7_u8; 1 << 20];

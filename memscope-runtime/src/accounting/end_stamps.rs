@@ -17,8 +17,8 @@ pub(crate) struct EndStamp {
     pub(crate) ended_ns: u64,
 }
 
-/// The stamps stand beside the accounts, under the same indices: they are read less often, and
-/// exist only for tasks that leave something.
+/// The stamps are in a table beside the accounts, under the same indices. They are read less often,
+/// and exist only for tasks that leave something.
 static ENDINGS: Arena<Row> = Arena::new();
 
 /// Written before the account is closed and read after that. Valid as long as the account keeps its

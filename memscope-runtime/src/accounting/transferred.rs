@@ -40,8 +40,8 @@ impl TransferredIn {
     }
 }
 
-/// The rows stand beside the accounts, under the same indices: they are used less often, and exist
-/// only once something has come.
+/// The rows are in a table beside the accounts, under the same indices. They are used less often,
+/// and exist only once something has come to an owner.
 static TAKEN: Arena<Row> = Arena::new();
 
 /// 1 once something may have come to any owner, or a task has a budget. While this is 0, no task

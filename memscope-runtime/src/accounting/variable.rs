@@ -34,15 +34,15 @@ use crate::{
 pub(crate) struct Variable {
     /// The account that is charged with the block.
     account: StaticRef<Account>,
-    /// Of a head: its row.
+    /// For a head, its row.
     site: StaticRef<VariableSite>,
-    /// Of a head: the number of its live blocks, and of the live outer ones.
+    /// For a head, the number of its live blocks, and of the live outer ones.
     holds: DualRefcount,
-    /// Of a head: the bytes of its live blocks.
+    /// For a head, the bytes of its live blocks.
     live_bytes: AtomicI64,
-    /// Of a head: the bytes of its freed blocks, each with its last size.
+    /// For a head, the bytes of its freed blocks, each with its last size.
     freed_bytes: AtomicU64,
-    /// Of a head: when it was registered.
+    /// For a head, the time of its registration.
     started_ns: AtomicU64,
     /// Differs for each use. The low bits are flags.
     version: AtomicU32,

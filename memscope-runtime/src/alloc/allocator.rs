@@ -77,7 +77,7 @@ impl<A> TrackingAllocator<A> {
 
 // SAFETY: every request is forwarded to `A`, which keeps the contract. The inner layout has room
 // for the user's block at its alignment, and for what stands in front of it. A block goes back to
-// `A` with the pointer and the layout that `A` allocated it with: the block's place tells where the
+// `A` with the pointer and the layout of its allocation by `A`. The block's address tells where the
 // inner block begins, and its owner word or its slot tells the size. No function on the way
 // unwinds.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {

@@ -174,8 +174,8 @@ pub(super) unsafe fn resize_own<A: GlobalAlloc>(
     if tally.recount(word.bytes(), new_size) { raise(tally, block) } else { block }
 }
 
-/// Reallocates an inline block that stays one, and whose owner is not that of the current tally, or
-/// whose word does not have the size that the program passes, `bytes`.
+/// Reallocates an inline block that stays one. Its owner is not that of the current tally, or its
+/// word does not have the size `bytes` that the program passes.
 ///
 /// # Safety
 ///

@@ -75,7 +75,7 @@ impl<A: GlobalAlloc> InnerAllocator<A> {
     ///
     /// # Safety
     ///
-    /// `A` must have allocated `block` with this layout, but for the alignment.
+    /// `A` must have allocated `block` with this layout, except for the alignment.
     #[cold]
     #[inline(never)]
     unsafe fn move_to_aligned(&self, block: *mut u8, layout: Layout) -> *mut u8 {

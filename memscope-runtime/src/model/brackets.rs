@@ -49,7 +49,7 @@ pub(crate) fn split_as(text: &str) -> (&str, Option<&str>) {
     (text, None)
 }
 
-/// Leaves out what stands in angle brackets, and the `::` before it.
+/// Leaves out angle brackets with their content, and the `::` before them.
 pub(crate) fn without_arguments(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut depth = 0_usize;

@@ -19,8 +19,8 @@ pub(crate) fn file_end(path: &str, most: usize) -> String {
     }
 }
 
-/// The path of a library's file from the folder of its crate on: that of a crate in Cargo's
-/// registry (`registry/src/INDEX/NAME-1.2.3/…`) or in a git repository, and that of the standard
+/// Returns the path of a library's file from the folder of its crate on. The crate may be in
+/// Cargo's registry (`registry/src/INDEX/NAME-1.2.3/…`), in a git repository, or in the standard
 /// library.
 pub(crate) fn of_crate(file: &str) -> &str {
     let inside = LIBRARIES.iter().find_map(|folder| {

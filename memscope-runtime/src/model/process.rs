@@ -52,7 +52,8 @@ pub struct ProcessMemory {
     /// existed.
     #[serde(default)]
     pub untracked_allocation_count: Option<u64>,
-    /// Of `untracked_bytes`, those of shared owners: see [`shared`](crate::async_memory::shared).
+    /// The part of `untracked_bytes` that belongs to shared owners: see
+    /// [`shared`](crate::async_memory::shared).
     #[serde(default)]
     pub shared_bytes: u64,
 }
@@ -77,11 +78,12 @@ pub struct ToolUsage {
     /// Blocks that are in no heap graph, because there was no memory for that table.
     #[serde(default)]
     pub blocks_not_listed: u64,
-    /// Of `own_bytes`, sampled call stacks and the records of sampled blocks. They grow up to a
-    /// limit, as the program allocates at new places.
+    /// The part of `own_bytes` for sampled call stacks and the records of sampled blocks. It grows
+    /// up to a limit, as the program allocates at new places.
     #[serde(default)]
     pub stack_bytes: u64,
-    /// Of `own_bytes`, the samples of the timeline and the last events, at most 520 KiB.
+    /// The part of `own_bytes` for the samples of the timeline and the last events, at most 520
+    /// KiB.
     #[serde(default)]
     pub history_bytes: u64,
     /// Of `own_bytes`, names of functions, at most 256 KiB, and what else is known of calls: their

@@ -14,7 +14,8 @@ pub struct Resident {
     pub resident_bytes: Option<u64>,
     /// Of it, what is in no file: heap, stacks, other private memory (`RssAnon`).
     pub anonymous_bytes: Option<u64>,
-    /// Of it, pages of files and shared memory (`RssFile` and `RssShmem`).
+    /// The part of the resident memory that is pages of files and shared memory (`RssFile` and
+    /// `RssShmem`).
     pub file_bytes: Option<u64>,
     /// Memory of the process that was swapped out (`VmSwap`). It is not part of `resident_bytes`.
     pub swap_bytes: Option<u64>,

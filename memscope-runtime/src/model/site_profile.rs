@@ -73,7 +73,7 @@ counters!(counted_row! {
     {
         /// Bytes of all allocations of ended tasks.
         pub ended_allocated_bytes: u64,
-        /// Of `live_bytes`, those of ended tasks.
+        /// The part of `live_bytes` that ended tasks have left.
         pub retained_bytes: u64,
         /// Of `retained_bytes`, those whose task still has its Tokio cell: mostly its `JoinHandle`
         /// is held, so that its output waits to be taken. A waker or an abort handle keeps a cell,
@@ -185,10 +185,10 @@ pub struct Place {
 /// [`transfer`](crate::async_memory::transfer), so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandOver {
-    /// The site whose tasks allocated them; `None`: outside every task.
+    /// The site whose tasks allocated them, or `None` for code outside every task.
     pub from: Option<Place>,
-    /// The site whose tasks freed them; `None`: outside every task. It equals `from` if one task of
-    /// a site freed what another one allocated.
+    /// The site whose tasks freed them, or `None` for code outside every task. It equals `from` if
+    /// one task of a site freed what another one allocated.
     pub to: Option<Place>,
     /// The number of blocks.
     pub blocks: u64,

@@ -9,11 +9,11 @@ use super::brackets::{qualified, split_as, without_arguments};
 /// Whose code a function is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
-    /// Of memscope and other allocators, and what the compiler puts around them.
+    /// A function of memscope or another allocator, or one that the compiler puts around them.
     Allocator,
-    /// Of the standard library, the C library or the language's runtime.
+    /// A function of the standard library, the C library or the language's runtime.
     Standard,
-    /// Of executors, and of frameworks that call a program's code.
+    /// A function of an executor, or of a framework that calls the program's code.
     Runtime,
     /// Any other: the program's, or a library's that it calls.
     Other,

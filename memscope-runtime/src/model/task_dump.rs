@@ -56,8 +56,8 @@ pub struct DumpedTask {
     /// The task's id in memscope's other reports. `None` for a task that has allocated nothing, and
     /// so has no row there.
     pub id: Option<TaskId>,
-    /// The number of the id that Tokio gave the task; `None` if it is no Tokio task of its own, but
-    /// a part of one that `track` or `#[tracked]` makes a task.
+    /// The number of the id that Tokio gave the task. `None` if the task is only a part of a Tokio
+    /// task, which `track` or `#[tracked]` has made a task.
     pub tokio_id: Option<u64>,
     /// What the task runs: the name of its future, or the one that it was given.
     pub name: String,

@@ -44,17 +44,17 @@ counters!(counted_row! {
     {
         /// Bytes of the task's blocks that were freed, by any task or thread.
         pub freed_bytes: u64,
-        /// Of `freed_bytes`, those freed outside the task: by another task, by a thread, or after
-        /// its end.
+        /// The part of `freed_bytes` that was freed outside the task: by another task, by a thread,
+        /// or after its end.
         pub freed_elsewhere_bytes: u64,
         /// Blocks allocated and not yet freed.
         pub live_blocks: u64,
         /// The size of the future's state machine.
         ///
-        /// Of an unannotated task: the room in its Tokio cell, which has the future and later its
-        /// output. So it is the size of the larger of the two, plus Tokio's discriminant if that
-        /// finds no room in them. 0 if the size is not known: the layout of cells is not learned,
-        /// or the future may be in a box, where Tokio puts large futures.
+        /// For an unannotated task this is the room in its Tokio cell, which has the future and
+        /// later its output. So it is the size of the larger of the two, plus Tokio's discriminant
+        /// if that finds no room in them. It is 0 if the size is not known. Then the layout of
+        /// cells is not learned, or the future may be in a box, where Tokio puts large futures.
         pub future_size_bytes: u64,
         /// The type of the future. Of an unannotated task it is known if the program's symbols have
         /// type parameters, as with `-C symbol-mangling-version=v0`; else `not known`.
@@ -90,8 +90,9 @@ counters!(counted_row! {
         /// [`MemorySnapshot::await_points`]: crate::async_memory::MemorySnapshot::await_points
         #[serde(default)]
         pub await_point: Option<u32>,
-        /// Bytes of the Tokio cell into which `spawn_tracked` or `.spawn()` spawned it, and of the
-        /// box into which Tokio put a large future; 0 if it was not spawned so.
+        /// Bytes of the Tokio cell into which `spawn_tracked` or `.spawn()` has spawned the task,
+        /// and of the box into which Tokio has put a large future. 0 if the task was not spawned in
+        /// this way.
         pub cell_bytes: u64,
         /// Whether the task was tracked by name. Of other tasks the memory is measured, and what
         /// their Tokio cells say is known. Polls are not counted (but see `poll_count`).
@@ -114,10 +115,10 @@ counters!(counted_row! {
 
 /// What a tracked stream, or all streams of one site, yielded.
 ///
-/// Only polls that yielded an item count here, and of these only what the stream itself did: a
-/// tracked future or stream inside it has a row of its own. What a stream allocates on the way to
-/// an item, in polls that are still pending, is in its `allocated_bytes`. That sum divided by
-/// `count` is all that an item took.
+/// Only polls that yielded an item count here, and only the stream's own work in them, as a tracked
+/// future or stream inside it has a row of its own. Allocations in polls that are still pending are
+/// only in the stream's `allocated_bytes`. That sum divided by `count` is the whole cost of an
+/// item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Items {
     /// Items yielded.

@@ -17,12 +17,12 @@ pub(crate) const MOST_NAME: usize = 256;
 /// of them climb into other lines.
 const MOST_MARKS: u8 = 3;
 
-/// A text on one line of a terminal, with escapes for what is not seen or moves what is seen.
+/// A text on one line of a terminal, with escapes for characters that are invisible or move others.
 ///
-/// Escaped are control characters (C0, DEL, C1), all format characters (bidirectional controls,
-/// zero-width ones, tags, the byte order mark), the separators of lines and paragraphs, spaces
-/// other than the plain one, fillers that print as nothing, private and unassigned characters, and
-/// combining marks that stand on nothing or in a crowd.
+/// These characters are escaped: control characters (C0, DEL, C1), and all format characters
+/// (bidirectional controls, zero-width ones, tags, the byte order mark). So are the separators of
+/// lines and paragraphs, spaces other than the plain one, and fillers that print nothing. So are
+/// private and unassigned characters, and combining marks without a base or in large numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Visible<'t> {
     text: &'t str,

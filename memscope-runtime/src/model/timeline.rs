@@ -10,7 +10,7 @@ use super::{EventKind, site_profile::Place, task::TaskId};
 /// are kept: when there are too many, every other one is dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trend {
-    /// The task; `None`: all tasks of the site.
+    /// The task, or `None` for all tasks of the site.
     pub task: Option<TaskId>,
     /// The site.
     pub place: Place,

@@ -39,7 +39,8 @@ pub(crate) struct Arena<T: 'static> {
 }
 
 const CHUNKS: usize = 24;
-/// Chunks of so many bytes are fresh pages: the last chunk is half empty, on average.
+/// Chunks of this many bytes and more are fresh pages, as on average half of the last chunk is
+/// unused.
 const LEAST_PAGES: usize = 16 << 10;
 /// No system hands out higher addresses unless a program asks for them.
 const MOST_ADDRESS: u64 = 1 << 48;

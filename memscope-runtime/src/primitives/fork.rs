@@ -4,8 +4,8 @@
 //! ids are reused, each namespace has its own, and asking for one is a system call. A page that the
 //! kernel wipes in a child (`MADV_WIPEONFORK`) exists on Linux alone. In any case the child must
 //! clean up after the parent's other threads, on its only thread, before it starts another one. A
-//! process that is copied without `fork` (by a bare `clone` or `_Fork`) is not noticed; there the
-//! locks of `malloc` and of the standard library stay held as well.
+//! copy without `fork` (by a bare `clone` or `_Fork`) is not noticed. There the locks of `malloc`
+//! and of the standard library stay held as well.
 
 use super::{
     fork_lock,

@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// How much is left below a frame of so many bytes and more.
+    /// How much is left below a frame of this many bytes or more.
     #[inline(never)]
     fn left_below<const BYTES: usize>(bounds: StackBounds) -> usize {
         let frame = std::hint::black_box([0_u8; BYTES]);

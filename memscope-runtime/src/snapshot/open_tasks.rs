@@ -19,7 +19,7 @@ pub(crate) struct OpenTasks {
     pub(crate) highest_peak_bytes: u64,
     /// The sum of all peaks.
     pub(crate) peak_sum_bytes: u64,
-    /// `None`: none of the tasks is a stream.
+    /// `None` if none of the tasks is a stream.
     pub(crate) items: Option<ItemsReading>,
     /// Tokio cells of tasks that have not ended, and the bytes that these cells have beyond the
     /// futures.

@@ -68,7 +68,7 @@ pub(crate) struct Record {
     state: AtomicU8,
     /// Which polls are timed.
     sampling: AtomicU8,
-    /// Of a thread: [`WORKS`], [`SERVES`] or 0.
+    /// For a thread: [`WORKS`], [`SERVES`] or 0.
     thread_role: AtomicU8,
     /// Of an unannotated task: [`TRACED`], and [`HANDLE`] or [`NO_HANDLE`] if that is known. Of an
     /// annotated one: what the end of its poll has to do, see [`poll_end`].

@@ -336,7 +336,7 @@ impl CellLayout {
     }
 
     /// The fewest bytes that the cells of a type may have, and how many more at most. A block of
-    /// another size is no cell, although it may begin like one: a large value that is moved into a
+    /// another size is no cell. It may begin like a cell, as a large value that is moved into a
     /// block may bring old words of a stack along.
     pub(super) fn sizes(&self, id_offset: usize, room: usize) -> (usize, usize) {
         let with_id = id_offset.saturating_add(size_of::<u64>());

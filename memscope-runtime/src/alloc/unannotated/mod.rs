@@ -365,8 +365,8 @@ pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {
 
 /// Renames the task with this Tokio id after its future, if it still has the record of this id.
 ///
-/// A task whose spawn place a hook has reported keeps the row of that place: few of the tasks that
-/// are spawned there have their stack taken, and the others would be in another row.
+/// A task whose spawn place a hook has reported keeps the row of that place. Only a few of the
+/// tasks that are spawned there have their stack taken, so the others would be in another row.
 #[cfg(feature = "symbols")]
 pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
     let Some(place) = find(tokio_id) else { return };

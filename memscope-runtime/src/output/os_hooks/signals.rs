@@ -11,8 +11,8 @@
 //! signal. The report is written first: by the thread `memscope-signal`, or by a [copy] of the
 //! process if no task has been polled and so no thread exists. The interrupted thread stays in the
 //! handler meanwhile, so the program does not see interrupted system calls. A second signal of
-//! either kind ends the process at once, but not within 200 ms of the first: `timeout` sends one to
-//! its child and another one to its group, and both mean the same.
+//! either kind ends the process at once, unless it comes within 200 ms of the first. `timeout`
+//! sends one signal to its child and another one to its group, and both mean the same.
 //!
 //! The kernel does not end process 1 of a container by a default action. There each signal writes a
 //! report, but for one that comes while a report is written, and the program continues, as it would

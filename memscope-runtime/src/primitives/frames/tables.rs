@@ -1,5 +1,5 @@
 //! Learns how to go from a frame to its caller's, from the tables that the compiler writes for
-//! panics: the rules of return addresses that a sample has asked for.
+//! panics. The result is a rule for each return address that a sample has asked for.
 //!
 //! The collector and snapshots call this, for at most 256 addresses at once. The tables are in
 //! memory, in files that are never unloaded. Learning takes nothing from the program's heap, where
@@ -116,7 +116,7 @@ mod tests {
         into.iter().take(count).map(|it| it.load(Ordering::Relaxed)).collect()
     }
 
-    /// A frame of at least so many bytes.
+    /// A frame of at least this many bytes.
     #[inline(never)]
     fn large<const BYTES: usize>(below: &dyn Fn() -> Stack) -> Stack {
         let frame = black_box([1_u8; BYTES]);
