@@ -1,4 +1,5 @@
-//! What names and stacks add to a storm of tasks that are spawned, allocate a block and end.
+//! Measures what names and stacks add to a storm of tasks that are spawned, allocate a block and
+//! end.
 //!
 //! ```text
 //! cargo run --release -p memscope-benches --features memscope-rs/symbols --bin storms

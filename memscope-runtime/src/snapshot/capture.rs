@@ -172,7 +172,8 @@ fn attempt(largest: &LargestSites) -> Reading {
     // more tasks than it has spawned.
     let mut unlisted = unlisted;
     let mut sites = site_reading::listed(largest, sums, &open_sums, &left, &mut unlisted);
-    // NOTE: read after the sites. A task that gets a record meanwhile is not counted twice.
+    // NOTE: must be read after the sites, so that a task that gets a record meanwhile is not
+    // counted twice.
     let (unrecorded, finished_cells) = site_reading::unrecorded();
     for site in site_reading::sites_without_tasks(&sites, &unrecorded) {
         if largest.has(site.site.index()) {

@@ -65,8 +65,8 @@ pub(super) fn sums_of_ended(largest: &LargestSites, unlisted: &mut Unlisted) -> 
     SumsOfEnded { read: sums, first_left_out }
 }
 
-/// A reading of each listed site that has tasks. `left`: of its ended tasks. What does not fit is
-/// added to `unlisted`.
+/// Reads each listed site that has tasks. `left` is what its ended tasks still hold. What does not
+/// fit is added to `unlisted`.
 pub(super) fn listed(
     largest: &LargestSites,
     sums: SumsOfEnded,
@@ -104,7 +104,7 @@ pub(super) fn listed(
     sites
 }
 
-/// How many open tasks of this site it does not count yet.
+/// Returns how many open tasks of this site the site does not count yet.
 fn uncounted(site: &Site, open_sums: &[(u32, OpenTasks)]) -> u64 {
     let is_its = |(of, _): &&(u32, OpenTasks)| site.keeps_row() && *of == site.index();
     open_sums.iter().find(is_its).map_or(0, |(_, open)| open.uncounted)

@@ -1,4 +1,4 @@
-//! A task that gets a record.
+//! Opens the record of a new task.
 
 use super::Record;
 use crate::{
@@ -8,13 +8,13 @@ use crate::{
     sampling::Sampling,
 };
 
-/// What is known of a task before it has a record.
+/// The facts about a task that its record begins with.
 #[derive(Debug)]
 pub(crate) struct NewTask {
     pub(crate) site: &'static Site,
-    /// None: the task is counted when its name is known, at the latest when it ends. Its site keeps
-    /// its row.
-    // PERF: most tasks of a storm would otherwise be counted in one row, and moved to another one.
+    /// The site that counts the task. `None` if the task is counted later, when its name is known
+    /// or at its end. Its site then keeps its row.
+    // PERF: otherwise most tasks of a storm would be counted in one row, and then moved to another.
     pub(crate) counted_site: Option<&'static Site>,
     pub(crate) future: &'static FutureType,
     pub(crate) parent: u64,
@@ -26,7 +26,7 @@ pub(crate) struct NewTask {
 }
 
 /// Starts a task that `parent` creates (0 if no task does). Returns `None` if there is no memory
-/// for its record; each report shows how many tasks that were.
+/// for its record. Each report shows the number of such tasks.
 pub(crate) fn open(
     site: &'static Site,
     future: &'static FutureType,

@@ -1,4 +1,4 @@
-//! The rows of sites: which sites have one, which tasks are in it, and how many they are.
+//! The rows of sites: which sites have one, and how many tasks are in it.
 
 use std::ptr;
 
@@ -11,7 +11,7 @@ use crate::{
     primitives::sync::{AtomicU64, Ordering},
 };
 
-/// Sites that have a row.
+/// The number of sites that have a row.
 pub(super) static ROWS: AtomicU64 = AtomicU64::new(0);
 
 fn claim_row() -> bool {
@@ -21,8 +21,8 @@ fn claim_row() -> bool {
 }
 
 impl Site {
-    /// The site for tasks of a type whose name is not known yet. Until it is, they are in the row
-    /// of `unnamed`. Returns `unnamed` if there is no room.
+    /// Returns the site for tasks of a type whose name is not known yet. Until then the tasks are
+    /// in the row of `unnamed`. Returns `unnamed` if there is no room.
     #[cfg(feature = "tokio")]
     pub(crate) fn stand_in(number: u32, unnamed: &'static Self) -> &'static Self {
         if number >= MOST_STAND_INS - 1 {
@@ -39,19 +39,19 @@ impl Site {
         site
     }
 
-    /// Has the tasks of this site in the row of another one.
+    /// Puts the tasks of this site into the row of another one.
     #[cfg(feature = "tokio")]
     pub(crate) fn stand_in_for(&self, row: &'static Self) {
         row.has_stand_ins.store(1, Ordering::Relaxed);
         self.row.set(row);
     }
 
-    /// Whether the tasks of this site are in another one's row.
+    /// Whether the tasks of this site are in the row of another one.
     pub(crate) fn stands_in(&self) -> bool {
         self.row.get().is_some()
     }
 
-    /// The site in whose row the tasks of this one are.
+    /// Returns the site in whose row the tasks of this one are.
     pub(crate) fn row(&'static self) -> &'static Self {
         self.row.get().unwrap_or(self)
     }
@@ -61,12 +61,12 @@ impl Site {
         Self::at(index).map_or(index, |site| site.row().index)
     }
 
-    /// All sites that have had a task, or keep their row; `(other)` last.
+    /// Returns all sites that have had a task or keep their row, with `(other)` last.
     pub(crate) fn all() -> impl Iterator<Item = &'static Self> {
         SITES.iter().chain([&OTHER]).filter(|site| site.spawned() != 0 || site.keeps_row())
     }
 
-    /// All sites that have a row, `(other)` last.
+    /// Returns all sites that have a row, with `(other)` last.
     pub(crate) fn rows() -> impl Iterator<Item = &'static Self> {
         let has_stand_ins = |site: &Self| site.has_stand_ins.load(Ordering::Relaxed) != 0;
         let has_row =
@@ -74,25 +74,25 @@ impl Site {
         SITES.iter().chain([&OTHER]).filter(move |site| !site.stands_in() && has_row(site))
     }
 
-    /// The peaks of the ended tasks in its row.
+    /// Returns the peaks of the ended tasks in its row.
     pub(crate) fn peaks(&self) -> impl Iterator<Item = (u64, u64)> {
         let has_stand_ins = self.has_stand_ins.load(Ordering::Relaxed) != 0;
-        // PERF: few sites have stand-ins. If each walked over all, a snapshot would take a time
-        // that grows with the square of their number.
+        // PERF: few sites have stand-ins. If each site walked over all others, the time of a
+        // snapshot would grow with the square of their number.
         let others = has_stand_ins.then(|| SITES.iter()).into_iter().flatten();
         let others = others.filter(|site| site.row.get().is_some_and(|row| ptr::eq(row, self)));
         let of_others = others.flat_map(|site| site.sums.peaks());
         Histogram::buckets(self.sums.peaks().chain(of_others))
     }
 
-    /// Counts a new task here, or in `(other)` if this would be a row too many. Returns the row,
-    /// and how many tasks it had before.
+    /// Counts a new task here, or in `(other)` if there is no room for another row. Returns the
+    /// row, and how many tasks it had before.
     #[inline]
     pub(crate) fn admit(&'static self, future: &'static FutureType) -> (&'static Self, u64) {
         let one_more = |tasks| (tasks != 0).then_some(tasks + 1);
         let (site, earlier) =
             match self.spawned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
-                // A site that has tasks has its row.
+                // A site that has tasks has a row.
                 Ok(earlier) => (self, earlier),
                 Err(_) => self.admit_first(),
             };
@@ -103,7 +103,7 @@ impl Site {
         (site, earlier)
     }
 
-    /// [`admit`](Self::admit) where the site had no task, so that it has to claim a row.
+    /// [`admit`](Self::admit) for a site without tasks, which must claim a row.
     #[cold]
     fn admit_first(&'static self) -> (&'static Self, u64) {
         let has_row = self.is_other() || self.keeps_row();
@@ -118,7 +118,7 @@ impl Site {
         (&OTHER, OTHER.spawned.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Takes back an `admit`: the task moved to another site before it began, or it got no record.
+    /// Undoes an `admit`, as the task moved to another site before it began, or got no record.
     pub(crate) fn retract(&self) {
         let is_last = self.spawned.fetch_sub(1, Ordering::Relaxed) == 1;
         if is_last && !self.is_other() && !self.keeps_row() {
@@ -126,8 +126,8 @@ impl Site {
         }
     }
 
-    /// Gives this site a row that stays while no task is counted in it. A task may then be open in
-    /// it before it is counted. Returns `false` if this would be a row too many.
+    /// Gives this site a row that stays even if no task is counted in it. A task may then be open
+    /// in it before it is counted. Returns `false` if there is no room for another row.
     #[cfg(feature = "tokio")]
     pub(crate) fn keep_row(&self) -> bool {
         if self.keeps_row() {

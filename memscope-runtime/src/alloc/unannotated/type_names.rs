@@ -67,8 +67,8 @@ pub(super) fn settle(record: &'static Record, kind: &'static CellType) {
     let Some(own) = record.site() else { return };
     match kind.site() {
         Some(named) if std::ptr::eq(own, site()) || own.stands_in() => record.rename(named),
-        // Its stack may have named the task before the type had a name, after what the compiler has
-        // left of its calls. Hooks know a place beside the name.
+        // The task's stack may have named it before the type had a name, by the calls that the
+        // compiler has left. A name from hooks has a place beside it.
         Some(named)
             if kind.is_named_by_symbol() && own.file.is_empty() && !std::ptr::eq(own, named) =>
         {

@@ -1,8 +1,7 @@
 //! The row of unannotated tasks without a name, and the records of such tasks.
 //!
-//! A task's name is known when its cell is read. Where each end is known by the cell, a task is
-//! counted then: its row keeps its place meanwhile, and readers add the tasks that are not counted
-//! yet.
+//! A task's name is known when its cell is read. If cells tell all ends, a task is counted then.
+//! The row of unnamed tasks is kept meanwhile, and readers add the tasks that are not counted yet.
 
 use super::ends;
 use crate::{
@@ -51,7 +50,7 @@ pub(super) fn open(site: &'static Site) -> Option<&'static Record> {
 #[inline]
 pub(super) fn open_unnamed() -> Option<&'static Record> {
     let site = site();
-    // Its cell will name it.
+    // The task's cell will name it later.
     if ends::are_exact() && site.keeps_row() {
         open_counted(site, None, 0, TaskState::Running)
     } else {
