@@ -52,6 +52,7 @@ const UNSAFE: &[&str] = &[
     "accounting/variable.rs",
     "alloc/allocator.rs",
     "alloc/any_layout.rs",
+    "alloc/blocked_signals.rs",
     "alloc/cells/free.rs",
     "alloc/cells/header.rs",
     "alloc/cells/mod.rs",

@@ -10,6 +10,7 @@ use super::{cells, spawn_charge};
 use super::{
     charge, countdown,
     discharge::{self, discharge},
+    inner_allocator::without_bytes,
 };
 use crate::{
     accounting::{FRONT_ALIGN, Inner, Place, Request, owner_word},
@@ -92,12 +93,9 @@ fn alloc_by<A: GlobalAlloc>(
 #[cold]
 #[inline(never)]
 pub(super) fn alloc_again<A: GlobalAlloc>(bytes: usize, is_zeroed: bool) -> *mut u8 {
-    if size_of::<A>() != 0 || !reserve::give_way(bytes) {
-        return ptr::null_mut();
-    }
-    // SAFETY: `A` has no bytes, and any aligned address holds such a value; the caller's allocator
-    // shows that the type has one.
-    let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
+    // SAFETY: the caller's allocator is of this type.
+    let inner = unsafe { without_bytes::<A>() }.filter(|_| reserve::give_way(bytes));
+    let Some(inner) = inner else { return ptr::null_mut() };
     // SAFETY: an inline block is below a page.
     alloc_slow(inner, unsafe { inline_layout(bytes) }, is_zeroed)
 }
@@ -115,12 +113,8 @@ pub(super) unsafe fn realloc_again_inline<A: GlobalAlloc>(
     bytes: usize,
     new_size: usize,
 ) -> *mut u8 {
-    if size_of::<A>() != 0 {
-        return ptr::null_mut();
-    }
-    // SAFETY: `A` has no bytes, and any aligned address holds such a value; the caller's allocator
-    // shows that the type has one.
-    let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
+    // SAFETY: the caller's allocator is of this type.
+    let Some(inner) = (unsafe { without_bytes::<A>() }) else { return ptr::null_mut() };
     // SAFETY: an inline block is below a page.
     let layout = unsafe { inline_layout(bytes) };
     // SAFETY: the caller's contract.

@@ -3,6 +3,7 @@
 use std::{
     alloc::{GlobalAlloc, Layout},
     any, process,
+    ptr::NonNull,
 };
 
 use crate::accounting::INNER_ALIGN;
@@ -48,6 +49,16 @@ impl<A> InnerAllocator<A> {
         // SAFETY: a power of two, and below the alignment with which this size was right.
         unsafe { Layout::from_size_align_unchecked(layout.size(), 1) }
     }
+}
+
+/// An allocator of this type, where the caller has none at hand; `None` if the type has bytes.
+///
+/// # Safety
+///
+/// The program must have an allocator of this type.
+pub(super) unsafe fn without_bytes<'a, A: GlobalAlloc>() -> Option<&'a A> {
+    // SAFETY: any aligned address holds a value without bytes, and the type has a value.
+    (size_of::<A>() == 0).then(|| unsafe { NonNull::dangling().as_ref() })
 }
 
 impl<A: GlobalAlloc> InnerAllocator<A> {

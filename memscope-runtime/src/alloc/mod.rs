@@ -3,6 +3,9 @@
 pub(crate) mod thread_exit;
 pub(crate) mod any_layout;
 pub(crate) mod allocator;
+#[cfg(all(unix, any(feature = "enabled", feature = "report-file", feature = "tokio")))]
+#[allow(dead_code, reason = "the rooms above use it with some features alone")]
+mod blocked_signals;
 #[cfg(feature = "tokio")]
 pub(crate) mod cells;
 pub(crate) mod charge;
@@ -30,14 +33,14 @@ pub(crate) mod thread_places;
 pub(crate) mod unannotated;
 
 pub use allocator::TrackingAllocator;
+#[cfg(all(
+    target_os = "linux",
+    any(feature = "report-file", all(feature = "enabled", feature = "symbols"))
+))]
+pub(crate) use blocked_signals::AllBlocked;
 pub(crate) use current::Entered;
 #[cfg(feature = "tokio")]
 pub(crate) use current::Spawning;
 pub(crate) use diagnostics::warn;
 pub(crate) use install_check::Probe;
-#[cfg(all(
-    target_os = "linux",
-    any(feature = "report-file", all(feature = "enabled", feature = "symbols"))
-))]
-pub(crate) use own_threads::AllBlocked;
 pub(crate) use own_threads::Background;

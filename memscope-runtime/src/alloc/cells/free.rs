@@ -1,11 +1,11 @@
 //! Frees a block that is in the table of cells, unless a reader holds it.
 
-use std::{alloc::GlobalAlloc, ptr};
+use std::alloc::GlobalAlloc;
 
 use super::leave;
 use crate::{
     accounting::{Place, owner_word},
-    alloc::discharge::discharge,
+    alloc::{discharge::discharge, inner_allocator::without_bytes},
 };
 
 /// Frees a marked block, which may be a task's Tokio cell. `said` is the size that the program
@@ -52,13 +52,8 @@ pub(crate) unsafe fn free<A: GlobalAlloc>(
 ///
 /// The block must be live and of this alignment; an allocator of this type made it and freed it.
 pub(super) unsafe fn give_back<A: GlobalAlloc>(block: *mut u8, align: usize) {
-    if size_of::<A>() != 0 {
-        // Such an allocator enters no blocks.
-        return;
-    }
-    // SAFETY: `A` has no bytes, and any aligned address holds such a value; the allocator that made
-    // the block shows that the type has one.
-    let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
+    // An allocator with bytes enters no blocks. SAFETY: the one that made the block is of this type.
+    let Some(inner) = (unsafe { without_bytes::<A>() }) else { return };
     // SAFETY: the caller's contract.
     let place = unsafe { Place::of(block, align) };
     // SAFETY: as above.

@@ -125,7 +125,7 @@ mod learned {
 
     use super::{ALONE, DISTANCE, HIDDEN, KNOWN, LATE, STATE, TRYING};
     use crate::{
-        alloc::{cells, unannotated::charged},
+        alloc::{blocked_signals::AllBlocked, cells, unannotated::charged},
         primitives::{
             loaded::{each_loaded, number},
             sync::Ordering,
@@ -262,20 +262,13 @@ mod learned {
     #[inline(never)]
     fn start() -> Option<libc::pthread_t> {
         const DONE: c_int = 0;
-        let mut all = MaybeUninit::<libc::sigset_t>::zeroed();
-        let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
+        let _blocked = AllBlocked::new();
         let mut thread = MaybeUninit::<libc::pthread_t>::zeroed();
-        // SAFETY: the pointer is to memory for a signal set.
-        unsafe { libc::sigfillset(all.as_mut_ptr()) };
-        // SAFETY: a set made by `sigfillset`, and room for another.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
         let attributes = ptr::null();
         // SAFETY: memory for the thread, no attributes, and a function that does not unwind and
         // accepts any argument.
         let result =
             unsafe { libc::pthread_create(thread.as_mut_ptr(), attributes, run, ptr::null_mut()) };
-        // SAFETY: the previous mask, which the first call wrote.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
         // SAFETY: zeroed, which is valid for this number or pointer, or written.
         (result == DONE).then(|| unsafe { thread.assume_init() })
     }

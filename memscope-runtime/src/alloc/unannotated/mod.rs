@@ -15,9 +15,9 @@ mod away;
 mod charged;
 mod context;
 pub(crate) mod ends;
+mod rows;
 mod task_id;
 mod type_names;
-mod unnamed;
 mod unrecorded;
 #[cfg(tokio_unstable)]
 mod runtime_hooks;
@@ -25,7 +25,7 @@ mod runtime_hooks;
 use std::cell::Cell;
 
 use crate::{
-    accounting::{Record, Site},
+    accounting::Record,
     primitives::{
         Arena, GuardedSlot, HasLinks, HazardSlot, Links, Slab, StaticRef, Zeroed, pending_starts,
         sync::{AtomicU64, Ordering, add},
@@ -36,14 +36,14 @@ pub(super) use charged::Charged;
 pub(crate) use charged::{charge_thread, watch};
 pub(crate) use context::{Sight, expect_report, note_block, note_thread, prepare, sight};
 pub(crate) use ends::{CellEnd, observe};
+pub(crate) use rows::site;
+use rows::{open, open_unnamed};
 #[cfg(tokio_unstable)]
 pub(crate) use runtime_hooks::{note_tracked, poll_begins, poll_ends, task_ends};
 use task_id::{current_digits, tokio_digits, tokio_id, usable};
 pub(crate) use task_id::{introduce, number};
 #[cfg(feature = "symbols")]
 pub(crate) use type_names::name_type;
-pub(crate) use unnamed::site;
-use unnamed::{key, open, open_unnamed};
 pub(crate) use unrecorded::read as unrecorded;
 
 /// Sets of the table. Ids are consecutive, so the sets fill evenly.
@@ -376,7 +376,7 @@ pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
             && record.tally().id() == id
             && record.site().is_none_or(|site| site.file.is_empty())
         {
-            record.rename(Site::of(key(name, "", 0)));
+            record.rename(rows::named(name));
         }
         place.guard.unlock();
         place.settle();

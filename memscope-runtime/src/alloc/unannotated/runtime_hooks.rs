@@ -20,8 +20,8 @@ use std::{cell::Cell, panic::Location, ptr};
 use tokio::task::Id;
 
 use super::{
-    HAZARD, LAST, Last, Place, TABLE, away, ends::note_return, evict, find, key, number, open,
-    protect, set, site, take_hazard,
+    HAZARD, LAST, Last, Place, TABLE, away, ends::note_return, evict, find, number, open, protect,
+    rows::key, set, site, take_hazard,
 };
 use crate::{
     accounting::{Record, Site},

@@ -6,18 +6,12 @@
 //! through a pointer, as for a trait object. Otherwise a stack names only its own task. A task gets
 //! the name of its type when its cell is read: at a report, or when the cell is freed.
 
-#[cfg(feature = "symbols")]
-use super::key;
 use super::site;
 #[cfg(feature = "symbols")]
-use super::stack_trace;
+use super::{rows, stack_trace};
 #[cfg(feature = "symbols")]
 use crate::primitives::sync::{AtomicU32, Ordering};
-use crate::{
-    accounting::{Record, Site},
-    alloc::cells::CellType,
-    config,
-};
+use crate::{accounting::Record, alloc::cells::CellType, config};
 
 /// How many more stacks are taken, each at the next peak of a task that was not traced.
 #[cfg(feature = "symbols")]
@@ -45,7 +39,7 @@ pub(super) fn note_stack() {
 /// Names a type.
 #[cfg(feature = "symbols")]
 pub(crate) fn name_type(kind: &CellType, name: &str) {
-    kind.name(Site::of(key(name, "", 0)));
+    kind.name(rows::named(name));
 }
 
 /// Names a type by the stacks of its tasks, once several of them agree. `is_of_type` says whether
@@ -53,7 +47,7 @@ pub(crate) fn name_type(kind: &CellType, name: &str) {
 #[cfg(feature = "symbols")]
 pub(super) fn name_type_of_stack(kind: &CellType, name: &str, is_of_type: bool) {
     if is_of_type {
-        kind.propose(Site::of(key(name, "", 0)));
+        kind.propose(rows::named(name));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The row of unannotated tasks without a name, and the records of such tasks.
+//! The rows of unannotated tasks, and the records of tasks without a name.
 //!
 //! A task's name is known when its cell is read. If cells tell all ends, a task is counted then.
 //! The row of unnamed tasks is kept meanwhile, and readers add the tasks that are not counted yet.
@@ -29,6 +29,12 @@ fn make_site() -> &'static Site {
     }
     SITE.set(site);
     site
+}
+
+/// The site of unannotated tasks whose future has this name.
+#[cfg(feature = "symbols")]
+pub(super) fn named(name: &str) -> &'static Site {
+    Site::of(key(name, "", 0))
 }
 
 /// The key of a site of unannotated tasks.
