@@ -26,12 +26,23 @@ pub struct FutureType {
     /// debug information does not describe.
     #[serde(default)]
     pub is_plain_besides: bool,
-    /// Whether that plain data cannot be a future itself: it is of base types, functions, text,
-    /// tuples, closures, and types of the standard library that are made of these.
+    /// Whether all of its data, apart from futures, is nothing that may be waited for: numbers,
+    /// functions, text, collections of these, and types that no function polls.
     ///
-    /// `false` if it has a type of another crate, such as a future without a state machine.
+    /// Such data may be behind a pointer, and so is not always plain. `false` if it has a cell, a
+    /// raw pointer, or a type that is polled, such as a future without a state machine.
     #[serde(default)]
     pub is_data_besides: bool,
+    /// Whether all futures with a state machine that its values may have are among its fields.
+    ///
+    /// `false` if it may have others, as in a `Vec` of boxed futures, behind a lock, or in an object
+    /// of a trait.
+    #[serde(default)]
+    pub is_closed_besides: bool,
+    /// Whether the program may poll it as a sink, with `poll_ready`, `poll_flush` or `poll_close`. A
+    /// stream that is a sink as well does not poll then what it polls for its next item.
+    #[serde(default)]
+    pub is_sink: bool,
     /// The macro, if it is the closure that a `select!` polls. Such a closure is recognised by its
     /// return type, which the macro defines beside it.
     #[serde(default)]
@@ -206,6 +217,12 @@ pub struct Variant {
     pub value: Option<u64>,
     /// The fields that lead to futures.
     pub fields: Vec<Field>,
+    /// As [`FutureType::is_data_besides`], for this variant.
+    #[serde(default)]
+    pub is_data_besides: bool,
+    /// As [`FutureType::is_closed_besides`], for this variant.
+    #[serde(default)]
+    pub is_closed_besides: bool,
 }
 
 /// A pointer with exclusive access to its target.

@@ -67,6 +67,8 @@ mod tests {
             shape,
             is_plain_besides: false,
             is_data_besides: false,
+            is_closed_besides: false,
+            is_sink: false,
             select: None,
             select_mask: None,
             queue_offset: None,

@@ -184,6 +184,8 @@ mod tests {
             shape: Shape::Leaf,
             is_plain_besides: false,
             is_data_besides: false,
+            is_closed_besides: false,
+            is_sink: false,
             select: None,
             select_mask: None,
             queue_offset: None,

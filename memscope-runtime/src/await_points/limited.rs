@@ -70,8 +70,10 @@ impl Limited {
         let Some(future) = layouts.future_type(self.id) else {
             return StepKind::end(WalkEnd::NotUnderstood);
         };
-        let fields: Vec<&Field> =
+        let mut fields: Vec<&Field> =
             all_fields(future).into_iter().filter(|it| &*it.name != STREAM).collect();
+        // Variants have them in common.
+        fields.dedup_by_key(|it| it.offset);
         let stop = match fields[..] {
             [] => WalkEnd::Leaf(written(&future.name)),
             _ => match only(layouts, future, &fields, self.start, false, reach) {

@@ -377,6 +377,19 @@ pub(super) fn end_at(id: u32) -> Option<&'static WalkEnd> {
     }
 }
 
+/// Whether a function waits on the way from the node `above` to this one.
+pub(super) fn has_function_below(id: u32, above: u32) -> bool {
+    let node = |id: u32| NODES.get(id.checked_sub(1)?)?.get();
+    let mut at = node(id);
+    while let Some(node) = at.filter(|node| node.id.load(Ordering::Relaxed) != above) {
+        if node.frame.is_some() {
+            return true;
+        }
+        at = node.parent;
+    }
+    false
+}
+
 /// The async backtrace that a node's number stands for, the outermost function first, and why it
 /// ends.
 pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {

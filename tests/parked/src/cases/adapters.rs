@@ -175,6 +175,30 @@ fn of_two() {
         both.next().await;
         both.next().await //~ 1
     });
+    parks("select of streams, of which one has given all that is taken of it", async {
+        let second = stream::once(async { leaf::<u8>().await }); //~ 2 leaf
+        let first = asked().take(2).map(|it| it.bytes[0]);
+        let mut both = pin!(stream::select(first, second));
+        both.next().await;
+        both.next().await;
+        both.next().await //~ 1
+    });
+    parks("merge of streams, of which one has given all that is taken of it", async {
+        let second = stream::once(async { leaf::<u8>().await }); //~ 2 leaf
+        let first = asked().take(2).map(|it| it.bytes[0]);
+        let mut both = pin!(tokio_stream::StreamExt::merge(first, second));
+        both.next().await;
+        both.next().await;
+        both.next().await //~ 1
+    });
+    parks("select_all of streams, of which one has given all that is taken of it", async {
+        let second = stream::once(async { leaf::<u8>().await }); //~ 2 leaf
+        let first = asked().take(2).map(|it| it.bytes[0]);
+        let mut both = stream::select_all([first.boxed(), second.boxed()]);
+        both.next().await;
+        both.next().await;
+        both.next().await //~ 1
+    });
     parks("select of a function and a channel", async {
         let (send, receive) = mpsc::channel::<u8>(1);
         let first = stream::once(async { leaf::<u8>().await }); //~ 2 leaf

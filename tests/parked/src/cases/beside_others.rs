@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex},
     task::{Context, Poll, ready},
 };
+use tokio::sync::mpsc;
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -126,7 +127,8 @@ impl<L: Future<Output = Boxed>> Future for Server<L> {
             this.accepted += 1;
             this.listener = None;
         }
-        this.connections.drive(context)
+        let connections = this.connections.drive(context);
+        if this.listener.is_some() { Poll::Pending } else { connections }
     }
 }
 
@@ -147,6 +149,40 @@ impl<S: Stream<Item = u8>> Stream for Listed<S> {
             Some(it) => it.as_mut().poll_next(context),
             None => Poll::Ready(None),
         }
+    }
+}
+
+/// It has polled the first of two, and waits for a message.
+struct Pair<F> {
+    both: (Pin<Box<F>>, mpsc::Receiver<u8>),
+    polls: u32,
+}
+impl<F: Future> Future for Pair<F> {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.polls += 1;
+        if self.polls == 1 {
+            let _ = self.both.0.as_mut().poll(context);
+        }
+        self.both.1.poll_recv(context).map(drop)
+    }
+}
+
+/// The same in an `Option`, with a timer.
+struct Lease<F> {
+    held: Option<(Pin<Box<F>>, Pin<Box<tokio::time::Sleep>>)>,
+    polls: u32,
+}
+impl<F: Future> Future for Lease<F> {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.polls += 1;
+        let is_first = self.polls == 1;
+        let Some((work, until)) = &mut self.held else { return Poll::Ready(()) };
+        if is_first {
+            let _ = work.as_mut().poll(context);
+        }
+        until.as_mut().poll(context)
     }
 }
 
@@ -199,6 +235,16 @@ pub(super) fn spawn() {
             Box::pin(futures::sink::unfold((), |(), _: u8| async { leaf().await })); //~ 2 leaf
         assert!(into.as_mut().start_send(1).is_ok());
         warmed(async { leaf::<()>().await }, into).await; //~ 1
+    });
+    parks("a pair of a function that was polled before, and a channel", async {
+        let (send, receive) = mpsc::channel(1);
+        Pair { both: (Box::pin(async { leaf::<()>().await }), receive), polls: 0 }.await; //~
+        drop(send);
+    });
+    parks("an Option of a function that was polled before, and a timer", async {
+        let until = Box::pin(tokio::time::sleep(std::time::Duration::from_hours(1)));
+        let held = Some((Box::pin(async { leaf::<()>().await }), until));
+        Lease { held, polls: 0 }.await; //~
     });
     servers();
 }

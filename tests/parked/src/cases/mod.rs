@@ -20,6 +20,7 @@ mod io_and_process;
 mod lists;
 mod macros;
 mod middle_of_requests;
+mod over_and_kept;
 mod polled_before;
 mod same_names;
 mod selects;
@@ -63,6 +64,7 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = families![
     lists,
     macros,
     middle_of_requests,
+    over_and_kept,
     polled_before,
     same_names,
     selects,
@@ -100,6 +102,7 @@ pub(crate) async fn spawn() {
     by_hand_parts::spawn();
     by_hand_states::spawn();
     full_lists::spawn();
+    over_and_kept::spawn();
     polled_before::spawn();
     selects::spawn().await;
     further::spawn();
