@@ -144,10 +144,11 @@ fn ends_when_over(layouts: &Layouts, future: &FutureType) -> bool {
             && stream.is_some_and(|it| [FUSED_STREAM, UNORDERED].contains(&path(it)))
 }
 
-/// Whether what a type has beside a future are items that were given to it, which it does not wait
-/// for.
+/// Whether all that a type has beside its sink are items that were given to it, which it does not
+/// wait for. An item may be a future itself.
 pub(super) fn has_only_items_besides(future: &FutureType) -> bool {
-    WITH_ITEMS.contains(&path(future))
+    let Shape::Struct(fields) = &future.shape else { return false };
+    WITH_ITEMS.contains(&path(future)) && fields.iter().all(|it| &*it.name == "sink")
 }
 
 /// Whether a macro's closure polls more futures than these: some that lead to no function. It

@@ -59,6 +59,7 @@ impl<R: Future<Output = u8>, W: Future<Output = ()>> Sink<u8> for Duplex<R, W> {
 
 pub(super) fn spawn() {
     streams_that_are_sinks();
+    items_that_are_futures();
     of_ones_own();
     readers_and_writers();
 }
@@ -132,6 +133,40 @@ fn streams_that_are_sinks() {
         let it = pin!(lines.with(make)).send(1).await; //~ 1
         drop(other);
         it
+    });
+}
+
+fn items_that_are_futures() {
+    parks("a future that was polled before, and is sent into a full channel", async {
+        let (mut send, receive) = futures::channel::mpsc::channel(0);
+        let of = || Box::pin(async { leaf::<()>().await });
+        let mut sent = of();
+        assert!(futures::poll!(&mut sent).is_pending());
+        send.feed(of()).await.ok();
+        let it = send.send(sent).await.is_ok(); //~
+        drop(receive);
+        it
+    });
+    parks("a future that was polled before, and is sent into a full buffer", async {
+        let (send, receive) = futures::channel::mpsc::channel(0);
+        let of = || Box::pin(async { leaf::<()>().await });
+        let mut sent = of();
+        assert!(futures::poll!(&mut sent).is_pending());
+        let mut send = send.buffer(1);
+        send.feed(of()).await.ok();
+        send.feed(of()).await.ok();
+        let it = send.send(sent).await.is_ok(); //~
+        drop(receive);
+        it
+    });
+    parks("a future that was polled before, and is sent into a function", async {
+        let step = |(), _| async { leaf::<Result<(), ()>>().await }; //~ 2 leaf
+        let mut into = pin!(futures::sink::unfold((), step));
+        let of = || Box::pin(async { leaf::<()>().await });
+        let mut sent = of();
+        assert!(futures::poll!(&mut sent).is_pending());
+        into.feed(of()).await?;
+        into.send(sent).await //~ 1
     });
 }
 
