@@ -33,6 +33,11 @@ pub struct FutureType {
     /// raw pointer, or a type that is polled, such as a future without a state machine.
     #[serde(default)]
     pub is_data_besides: bool,
+    /// If all else that may be waited for is in `Option`s: where these say whether they are `None`.
+    /// With `None` in each of them there is nothing but data beside the futures. Empty if there is
+    /// something else, or nothing.
+    #[serde(default)]
+    pub options_besides: Vec<OptionBesides>,
     /// Whether all futures with a state machine that its values may have are among its fields.
     ///
     /// `false` if it may have others, as in a `Vec` of boxed futures, behind a lock, or in an object
@@ -57,6 +62,28 @@ pub struct FutureType {
     /// Of a type that polls its stream only while its list has room: when that is.
     #[serde(default)]
     pub limit: Option<Limit>,
+}
+
+/// An `Option` in a type, of something that may be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OptionBesides {
+    /// The discriminant, with its offset in the type that has the `Option`.
+    pub discriminant: Discriminant,
+    /// The value for `None`; if there is none, all but that for `Some` are.
+    pub none: Option<u64>,
+    /// The value for `Some`.
+    pub some: Option<u64>,
+}
+
+impl OptionBesides {
+    /// Whether this value of the discriminant stands for `None`.
+    pub fn is_none(&self, value: u64) -> bool {
+        match self.none {
+            Some(none) => value == none,
+            None => self.some.is_some_and(|some| value != some),
+        }
+    }
 }
 
 /// How many futures a type has at most in its list. With as many it does not poll its stream.

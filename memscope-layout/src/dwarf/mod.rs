@@ -5,6 +5,7 @@ mod scan;
 mod types;
 mod variants;
 mod contents;
+mod flags;
 mod lists;
 mod limits;
 mod poll_functions;

@@ -67,6 +67,7 @@ mod tests {
             shape,
             is_plain_besides: false,
             is_data_besides: false,
+            options_besides: Vec::new(),
             is_closed_besides: false,
             is_sink: false,
             select: None,

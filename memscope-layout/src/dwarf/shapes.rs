@@ -6,6 +6,7 @@ use gimli::constants as dw;
 
 use super::{
     contents::{AllContents, Contents},
+    flags::{Flag, FlagValue, flag},
     scan::ScanResult,
     sinks::Sinks,
     types::Types,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     coroutine::Discriminant,
-    shape::{Field, FutureType, PointerKind, Select, SelectMask, Shape, Variant},
+    shape::{Field, FutureType, OptionBesides, PointerKind, Select, SelectMask, Shape, Variant},
     type_id::TypeId,
 };
 
@@ -106,12 +107,17 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         // A list is no plain data. Its futures have told other threads where they are.
         let is_plain_besides = besides.contents.is_plain && !self.has_list(&shape);
         let is_sink = self.sinks.has(&name);
+        let is_struct = matches!(shape, Shape::Struct(_));
+        let is_data_besides = besides.contents.is_data;
+        let options_besides =
+            if is_struct && !is_data_besides { self.options_besides(at) } else { Vec::new() };
         self.all.push(FutureType {
             name,
             size,
             shape,
             is_plain_besides,
-            is_data_besides: besides.contents.is_data,
+            is_data_besides,
+            options_besides,
             is_closed_besides: besides.is_closed,
             is_sink,
             select,
@@ -251,6 +257,25 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         found
     }
 
+    /// Returns the `Option`s that this type has beside its futures and data, if all else is in these.
+    fn options_besides(&mut self, at: EntryRef) -> Vec<OptionBesides> {
+        let is_machine = |it| self.coroutines.contains_key(&it);
+        let mut found = Vec::new();
+        for member in self.types.members(at) {
+            let Some(type_) = member.type_ else { return Vec::new() };
+            if matches!(self.visited.get(&type_), Some(Visit::Leads(_)))
+                || self.contents.of(type_, &is_machine, 0).is_data
+            {
+                continue;
+            }
+            match option(self.types, type_, member.offset) {
+                Some(option) => found.push(option),
+                None => return Vec::new(),
+            }
+        }
+        found
+    }
+
     /// The list of futures that this type has.
     fn list(&mut self, at: EntryRef, name: &str, depth: u32) -> Option<Shape> {
         let list = self.types.list(at, name)?;
@@ -264,6 +289,17 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         let (data_offset, vtable_offset) = (offset("pointer")?, offset("vtable")?);
         Some(Shape::TraitObject { data_offset, vtable_offset, kind })
     }
+}
+
+/// Returns where the `Option` at this offset says whether it is `None`.
+fn option(types: &Types<'_, '_>, at: EntryRef, offset: u64) -> Option<OptionBesides> {
+    types.name(at).starts_with("core::option::Option<").then_some(())?;
+    let part = types.variants(at)?;
+    let value = |name| part.variants.iter().find(|it| it.name == name).map(|it| it.value);
+    let (none, some) = (value("None")?, value("Some")?);
+    let it = part.discriminant.filter(|_| none.is_some() || some.is_some())?;
+    let discriminant = Discriminant { offset: it.offset.checked_add(offset)?, size: it.size };
+    Some(OptionBesides { discriminant, none, some })
 }
 
 /// What a type has beside its futures.
@@ -284,47 +320,6 @@ impl Besides {
             is_closed: self.is_closed && other.is_closed,
         }
     }
-}
-
-/// A value of a flag of one byte: its name, and the fields that the type polls then.
-type FlagValue = (&'static str, &'static [&'static str]);
-
-/// Types with a flag that says which of their fields they poll: the path, the flag, and what its
-/// values from 0 on say. Each was read in the source of the version named above it.
-const FLAGS: [(&str, &str, &[FlagValue]); 4] = [
-    // futures-util 0.3: a stream that is over, and two of which one is.
-    (
-        "futures_util::stream::select_with_strategy::SelectWithStrategy",
-        "internal_state",
-        &[
-            ("Start", &["stream1", "stream2"]),
-            ("LeftFinished", &["stream2"]),
-            ("RightFinished", &["stream1"]),
-            ("BothFinished", &[]),
-        ],
-    ),
-    (
-        "futures_util::stream::stream::flatten_unordered::FlattenUnorderedWithFlowController",
-        "is_stream_done",
-        &[("Asks", &["inner_streams", "stream"]), ("Lists", &["inner_streams"])],
-    ),
-    ("futures_util::stream::stream::fuse::Fuse", "done", &[("Open", &["stream"]), ("Done", &[])]),
-    // tokio-stream 0.1: before its time is over it waits for its timer alone.
-    (
-        "tokio_stream::stream_ext::throttle::Throttle",
-        "has_delayed",
-        &[("Delays", &[]), ("Asks", &["stream"])],
-    ),
-];
-
-/// The offset of such a flag, and what its values say.
-type Flag = (u64, &'static [FlagValue]);
-
-fn flag(name: &str, members: &[MemberEntry<'_>]) -> Option<Flag> {
-    let path = name.split('<').next()?;
-    let (_, flag, values) = FLAGS.iter().find(|it| it.0 == path)?;
-    let flag = members.iter().find(|it| it.name == *flag && it.size == Some(1))?;
-    Some((flag.offset, values))
 }
 
 /// Returns the shape of a type with these fields. With such a flag it is as an enum is.

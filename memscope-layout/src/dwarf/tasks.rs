@@ -184,6 +184,7 @@ mod tests {
             shape: Shape::Leaf,
             is_plain_besides: false,
             is_data_besides: false,
+            options_besides: Vec::new(),
             is_closed_besides: false,
             is_sink: false,
             select: None,

@@ -182,6 +182,7 @@ pub(super) const POLLERS: &[(&str, &[&str])] = &[
     ("futures_util::stream::stream::take::Take", &["stream"]),
     // Without the future that ends it, it is over or goes on without one.
     ("futures_util::stream::stream::take_until::TakeUntil", &["stream", "fut"]),
+    ("futures_util::stream::try_stream::into_async_read::IntoAsyncRead", &["stream"]),
     ("futures_util::stream::try_stream::into_stream::IntoStream", &["stream"]),
     ("futures_util::stream::stream::unzip::Unzip", &["stream"]),
     ("futures_util::stream::try_stream::try_chunks::TryChunks", &["stream"]),

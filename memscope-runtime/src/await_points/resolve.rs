@@ -10,7 +10,7 @@ use super::{
     layouts::written,
     limited,
     listed::{self, List},
-    masks,
+    masks, options,
     tree::{MOST_DEPTH, Step},
     tuple::{Disabled, arity},
     walk_end::WalkEnd,
@@ -60,7 +60,7 @@ impl Reach {
     }
 
     /// The rule of a type here.
-    fn rule(self, layouts: &Layouts, future: &FutureType) -> Rule {
+    pub(super) fn rule(self, layouts: &Layouts, future: &FutureType) -> Rule {
         match known::rule(layouts, future) {
             Rule::Polls(_) if self.may_be_sink(future) => Rule::ByHand,
             rule => rule,
@@ -78,6 +78,9 @@ pub(super) struct StepKind {
     pub(super) disabled: Disabled,
     /// Whether the list of the type that the walk is in is known to have room.
     pub(super) has_room: bool,
+    /// Whether the type is known to have nothing else to wait for, or perhaps has. `None` if that
+    /// was not asked.
+    pub(super) nothing_else: Option<bool>,
 }
 
 impl StepKind {
@@ -88,7 +91,8 @@ impl StepKind {
 
     pub(super) fn new(step: Step, reach: Reach) -> Self {
         let disabled = Disabled::default();
-        Self { step, beside: None, waits_itself: false, reach, disabled, has_room: false }
+        let (has_room, nothing_else) = (false, None);
+        Self { step, beside: None, waits_itself: false, reach, disabled, has_room, nothing_else }
     }
 }
 
@@ -111,23 +115,7 @@ pub(super) fn resolve_enabled(
     reach: Reach,
     disabled: Disabled,
 ) -> StepKind {
-    let mut way = StepKind::new(Step::End(WalkEnd::TooDeep), reach);
-    way.disabled = disabled;
-    way.step = way.find(layouts, id, start);
-    way
-}
-
-/// The same in a type whose list is known to have room.
-pub(super) fn resolve_with_room(
-    layouts: &Layouts,
-    id: TypeId,
-    start: u64,
-    reach: Reach,
-) -> StepKind {
-    let mut way = StepKind::new(Step::End(WalkEnd::TooDeep), reach);
-    way.has_room = true;
-    way.step = way.find(layouts, id, start);
-    way
+    StepKind { disabled, ..StepKind::begin(reach) }.find_step(layouts, id, start)
 }
 
 /// How a walk goes on in this variant of the enum at `start`.
@@ -165,6 +153,17 @@ pub(super) fn resolve_variant(
 }
 
 impl StepKind {
+    /// How a walk begins, before it is known how it goes on.
+    pub(super) fn begin(reach: Reach) -> Self {
+        Self::new(Step::End(WalkEnd::TooDeep), reach)
+    }
+
+    /// How it goes on in a value of this type that begins at `start`.
+    pub(super) fn find_step(mut self, layouts: &Layouts, id: TypeId, start: u64) -> Self {
+        self.step = self.find(layouts, id, start);
+        self
+    }
+
     fn find(&mut self, layouts: &Layouts, mut id: TypeId, mut start: u64) -> Step {
         let (mut drops_last, mut source) = (false, None);
         // Each turn goes into a field, and no type contains itself.
@@ -172,7 +171,14 @@ impl StepKind {
             let Some(future) = layouts.future_type(id) else {
                 return Step::End(WalkEnd::NotUnderstood);
             };
-            if let Err(stop) = self.enter(layouts, id, future, start) {
+            let nothing_else = self.nothing_else.take();
+            if nothing_else.is_none()
+                && let Some(step) = options::step(layouts, id, future, start, self.reach)
+            {
+                return step;
+            }
+            let nothing_else = nothing_else == Some(true);
+            if let Err(stop) = self.enter(layouts, id, future, start, nothing_else) {
                 return Step::End(stop);
             }
             if let Some(step) = masks::step(id, future, start, self.reach) {
@@ -269,6 +275,7 @@ impl StepKind {
         id: TypeId,
         future: &FutureType,
         start: u64,
+        nothing_else: bool,
     ) -> Result<(), WalkEnd> {
         let name_of = |id| layouts.future_type(id).map_or_else(String::new, |it| written(&it.name));
         match (&future.shape, self.reach) {
@@ -301,7 +308,7 @@ impl StepKind {
             self.reach = if is_by_hand { Reach::StillByHand } else { Reach::Still };
         }
         match rule {
-            Rule::ByHand => self.enter_by_hand(layouts, id, future, start),
+            Rule::ByHand => self.enter_by_hand(layouts, id, future, start, nothing_else),
             // What else is in a tuple of such a type may be what it waits for.
             Rule::Part
                 if self.reach.is_by_hand()
@@ -322,12 +329,15 @@ impl StepKind {
         id: TypeId,
         future: &FutureType,
         start: u64,
+        nothing_else: bool,
     ) -> Result<(), WalkEnd> {
         let is_still = self.reach.is_still();
         if !future.is_plain_besides && !is_still {
             return Err(WalkEnd::ByHand(written(&future.name)));
         }
-        if !future.is_data_besides && !known::has_only_items_besides(future) {
+        let nothing_else =
+            nothing_else || future.is_data_besides || known::has_only_items_besides(future);
+        if !nothing_else {
             let fields = all_fields(future);
             return match &future.shape {
                 // Which variant it is tells what it has.

@@ -401,6 +401,10 @@ fn step(
             let is_full = limited.is_full(*at, |address| word(memory, address))?;
             node.with_limit(is_full)
         }
+        Step::Options(options) => {
+            let number = |address, size| number(memory, address, 0, size);
+            node.with_options(options.are_none(*at, number)?)
+        }
         Step::End(_) => None,
     }
 }

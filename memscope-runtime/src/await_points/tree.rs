@@ -24,6 +24,7 @@ use super::{
     grow::{Draft, add, behind, find_or_make_root, make},
     layouts::{self, locals_of, place_of, written},
     limited::Limited,
+    options::Options,
     resolve::{Reach, StepKind, resolve, resolve_enabled, resolve_variant},
     seen::Seen,
     tuple::Disabled,
@@ -169,6 +170,8 @@ pub(crate) enum Step {
     Mask { pointer: usize, size: u8, start: u64, closure: TypeId, children: StaticRef<Seen> },
     /// Into a type that polls its stream only while its list has room.
     Limit(Box<Limited>),
+    /// Into a type that has all else that it may wait for in `Option`s.
+    Options(Box<Options>),
     /// Nowhere: the walk ends.
     End(WalkEnd),
 }
@@ -181,6 +184,7 @@ impl Step {
             Self::Variant { children, .. } => 2 * children.len(),
             Self::End(stop) => 3 * stop.branches().len(),
             Self::Limit(_) => 8,
+            Self::Options(_) => 12,
             Self::Pointer { .. } | Self::Object { .. } | Self::Mask { .. } => 0,
         }
     }

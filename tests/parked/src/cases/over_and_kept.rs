@@ -96,10 +96,66 @@ fn three<A, B>(first: A, messages: mpsc::Receiver<u8>, third: B) -> Three<A, B> 
     Three { first: Box::pin(first), messages, third: Box::pin(third), polls: 0 }
 }
 
+/// An attempt, and what there may be beside it.
+struct Attempt<F> {
+    call: Option<Pin<Box<F>>>,
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
+    reply: Option<tokio::sync::oneshot::Sender<u8>>,
+    number: u32,
+}
+impl<F: Future> Future for Attempt<F> {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.number += 1;
+        if self.number == 1
+            && let Some(call) = &mut self.call
+        {
+            let _ = call.as_mut().poll(context);
+        }
+        if let Some(pause) = &mut self.pause {
+            std::task::ready!(pause.as_mut().poll(context));
+            self.pause = None;
+        }
+        match &mut self.call {
+            Some(call) => call.as_mut().poll(context).map(drop),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
 pub(super) fn spawn() {
     lists();
     sources();
     candidates();
+    options();
+}
+
+fn options() {
+    let pause =
+        |seconds| Some(Box::pin(tokio::time::sleep(std::time::Duration::from_secs(seconds))));
+    let waits = async { leaf::<()>().await };
+    parks("an attempt without a pause", async {
+        let call = Some(Box::pin(async { leaf::<()>().await })); //~ 2 leaf
+        Attempt { call, pause: None, reply: None, number: 0 }.await; //~ 1
+    });
+    parks("an attempt after its pause", async move {
+        let call = Some(Box::pin(async { leaf::<()>().await })); //~ 2 leaf
+        Attempt { call, pause: pause(0), reply: None, number: 0 }.await; //~ 1
+    });
+    parks("an attempt in its pause, which was polled before", async move {
+        Attempt { call: Some(Box::pin(waits)), pause: pause(9999), reply: None, number: 0 }.await;
+        //~
+    });
+    parks("an attempt in its pause, without a call", async move {
+        let call = None::<Pin<Box<Boxed>>>;
+        Attempt { call, pause: pause(9999), reply: None, number: 0 }.await; //~
+    });
+    parks("an attempt with a reply", async {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let call = Some(Box::pin(async { leaf::<()>().await })); //~ 2 leaf
+        Attempt { call, pause: None, reply: Some(reply), number: 0 }.await; //~ 1
+        drop(answer);
+    });
 }
 
 fn lists() {
