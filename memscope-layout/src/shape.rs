@@ -40,12 +40,12 @@ pub struct FutureType {
     pub options_besides: Vec<OptionBesides>,
     /// Whether all futures with a state machine that its values may have are among its fields.
     ///
-    /// `false` if it may have others, as in a `Vec` of boxed futures, behind a lock, or in an object
-    /// of a trait.
+    /// `false` if it may have others, as in a `Vec` of boxed futures, behind a lock, or in an
+    /// object of a trait.
     #[serde(default)]
     pub is_closed_besides: bool,
-    /// Whether the program may poll it as a sink, with `poll_ready`, `poll_flush` or `poll_close`. A
-    /// stream that is a sink as well does not poll then what it polls for its next item.
+    /// Whether the program may poll it as a sink, with `poll_ready`, `poll_flush` or `poll_close`.
+    /// A stream that is a sink as well does not poll then what it polls for its next item.
     #[serde(default)]
     pub is_sink: bool,
     /// The macro, if it is the closure that a `select!` polls. Such a closure is recognised by its

@@ -4,13 +4,14 @@ use memscope_layout::{Discriminant, Field, FutureType, Layouts, Shape, TypeId, V
 
 use super::{
     asked::{Asked, Source, variant},
+    besides,
     candidates::{perhaps, side_by_side, some_of},
     joined::Joined,
     known::{self, Rule},
     layouts::written,
     limited,
     listed::{self, List},
-    masks, options,
+    masks,
     tree::{MOST_DEPTH, Step},
     tuple::{Disabled, arity},
     walk_end::WalkEnd,
@@ -173,7 +174,7 @@ impl StepKind {
             };
             let nothing_else = self.nothing_else.take();
             if nothing_else.is_none()
-                && let Some(step) = options::step(layouts, id, future, start, self.reach)
+                && let Some(step) = besides::step(layouts, id, future, start, self.reach)
             {
                 return step;
             }

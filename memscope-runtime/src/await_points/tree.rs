@@ -20,11 +20,11 @@ use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 use super::walk::{self, Start};
 use super::{
     asked::Asked,
+    besides::Options,
     givers,
     grow::{Draft, add, behind, find_or_make_root, make},
     layouts::{self, locals_of, place_of, written},
     limited::Limited,
-    options::Options,
     resolve::{Reach, StepKind, resolve, resolve_enabled, resolve_variant},
     seen::Seen,
     tuple::Disabled,

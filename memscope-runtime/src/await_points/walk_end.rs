@@ -28,8 +28,8 @@ pub(crate) enum WalkEnd {
     Leaf(String),
     /// The same of a type that may have functions which are not known: in a list, or behind a lock.
     Opaque(String),
-    /// The same as of a leaf. The address of the queue that it waits in is at this offset, from the start of the
-    /// block that the walk is in.
+    /// The same as of a leaf. The address of the queue that it waits in is at this offset, from the
+    /// start of the block that the walk is in.
     Queued { name: String, queue: usize },
     /// The type polls so many futures side by side. The first ones are named.
     SideBySide { name: String, count: usize, futures: Vec<String>, branches: Box<[Branch]> },

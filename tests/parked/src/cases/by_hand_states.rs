@@ -3,7 +3,7 @@
 
 use crate::park::{leaf, parks, tracked, turn};
 use bytes::{Bytes, BytesMut};
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::Stream};
+use futures::{StreamExt, future::BoxFuture, stream::Stream};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     future::{Future, poll_fn},
@@ -55,7 +55,9 @@ impl<F: Future> Future for Connection<F> {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if self.phase == Phase::Greeting {
-            let (port, length) = (self.peer.port(), self.options.name.len());
+            let Options { name, tries, limits } = &self.options;
+            let length = name.len() + *tries as usize + usize::from(limits.is_some());
+            let port = self.peer.port();
             self.headers.insert("port".into(), port.to_string().into());
             self.pipeline.push_back(vec![0; length]);
             self.phase = Phase::Serving;
@@ -147,7 +149,7 @@ impl<A: Future<Output = OwnedSemaphorePermit>, W: Future<Output = u8>> Future fo
                 }
                 Self::Working { work, permit } => {
                     std::hint::black_box(permit.num_permits());
-                    drop(ready!(work.as_mut().poll(context)));
+                    let _answer = ready!(work.as_mut().poll(context));
                     Self::Telling { reply: None, told: Box::pin(sleep(HOUR)) }
                 }
                 Self::Telling { reply, told } => {
@@ -246,38 +248,6 @@ where
         }
         let second = ready!(self.second.as_mut().poll_next(context));
         Poll::Ready(self.kept.take().zip(second))
-    }
-}
-
-/// A gate that a first future opens, around a second one; it was closed again.
-enum Gate<A, B> {
-    Closed(Pin<Box<A>>, Pin<Box<B>>),
-    Open(Pin<Box<B>>, Phase),
-    Shut,
-}
-impl<A: Future<Output = bool>, B: Future> Future for Gate<A, B> {
-    type Output = ();
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            *self = match replace(&mut *self, Self::Shut) {
-                Self::Closed(mut key, inner) => match key.as_mut().poll(context) {
-                    Poll::Ready(true) => Self::Open(inner, Phase::Serving),
-                    Poll::Ready(false) => Self::Shut,
-                    Poll::Pending => {
-                        *self = Self::Closed(key, inner);
-                        return Poll::Pending;
-                    }
-                },
-                Self::Open(mut inner, phase) => match inner.as_mut().poll(context) {
-                    Poll::Ready(_) => Self::Shut,
-                    Poll::Pending => {
-                        *self = Self::Open(inner, phase);
-                        return Poll::Pending;
-                    }
-                },
-                Self::Shut => return Poll::Ready(()),
-            };
-        }
     }
 }
 
@@ -396,17 +366,6 @@ fn machines() {
         }
         Mailbox { messages, handling: None, handle }.await; //~ 1
         drop(send);
-    });
-    parks("a gate that is closed", async {
-        let key = Box::pin(async { leaf::<bool>().await }); //~ 2 leaf
-        Gate::Closed(key, Box::pin(async { leaf::<()>().await })).await; //~ 1
-    });
-    parks("a gate that was opened", async {
-        let key = Box::pin(async {
-            turn().await;
-            true
-        });
-        Gate::Closed(key, Box::pin(async { leaf::<()>().await })).await; //~ 1 2 leaf
     });
 }
 

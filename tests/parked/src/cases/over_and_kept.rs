@@ -118,7 +118,42 @@ impl<F: Future> Future for Attempt<F> {
         }
         match &mut self.call {
             Some(call) => call.as_mut().poll(context).map(drop),
-            None => Poll::Ready(()),
+            None => {
+                drop(self.reply.take());
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+/// A gate that a first future opens, around a second one; it was closed again.
+enum Gate<A, B> {
+    Closed(Pin<Box<A>>, Pin<Box<B>>),
+    Open(Pin<Box<B>>, u8),
+    Shut,
+}
+impl<A: Future<Output = bool>, B: Future> Future for Gate<A, B> {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            *self = match replace(&mut *self, Self::Shut) {
+                Self::Closed(mut key, inner) => match key.as_mut().poll(context) {
+                    Poll::Ready(true) => Self::Open(inner, 1),
+                    Poll::Ready(false) => Self::Shut,
+                    Poll::Pending => {
+                        *self = Self::Closed(key, inner);
+                        return Poll::Pending;
+                    }
+                },
+                Self::Open(mut inner, phase) => match inner.as_mut().poll(context) {
+                    Poll::Ready(_) => Self::Shut,
+                    Poll::Pending => {
+                        *self = Self::Open(inner, phase);
+                        return Poll::Pending;
+                    }
+                },
+                Self::Shut => return Poll::Ready(()),
+            };
         }
     }
 }
@@ -131,6 +166,17 @@ pub(super) fn spawn() {
 }
 
 fn options() {
+    parks("a gate that is closed", async {
+        let key = Box::pin(async { leaf::<bool>().await }); //~ 2 leaf
+        Gate::Closed(key, Box::pin(async { leaf::<()>().await })).await; //~ 1
+    });
+    parks("a gate that was opened", async {
+        let key = Box::pin(async {
+            turn().await;
+            true
+        });
+        Gate::Closed(key, Box::pin(async { leaf::<()>().await })).await; //~ 1 2 leaf
+    });
     let pause =
         |seconds| Some(Box::pin(tokio::time::sleep(std::time::Duration::from_secs(seconds))));
     let waits = async { leaf::<()>().await };
@@ -212,7 +258,7 @@ fn sources() {
         let mut second = pin!(stream::once(async { leaf::<u8>().await }).fuse()); //~ 2 leaf
         loop {
             futures::select! { //~ 1
-                it = first.next() => drop(it),
+                _ = first.next() => {}
                 it = second.select_next_some() => break it,
             }
         }
@@ -328,7 +374,7 @@ fn candidates() {
     parks("a list of futures, and what was polled before", async {
         let mut all = FuturesUnordered::new();
         all.push(async { leaf::<()>().await }); //~ 3 leaf
-        let all = Box::pin(async move { drop(all.next().await) }); //~ 2
+        let all = Box::pin(async move { while all.next().await.is_some() {} }); //~ 2
         second(async { leaf::<()>().await }, all).await; //~ 1
     });
     parks("a list of futures by hand, and what was polled before", async {

@@ -33,13 +33,6 @@ enum Ask {
     Stop,
 }
 
-/// An actor with its state.
-struct Actor {
-    inbox: mpsc::Receiver<Ask>,
-    values: HashMap<u8, u8>,
-    stop: CancellationToken,
-}
-
 pub(super) fn spawn() {
     actors();
     retries();
@@ -50,6 +43,12 @@ pub(super) fn spawn() {
 
 fn actors() {
     tracked("an actor that loads what it was asked for", async {
+        /// An actor with its state.
+        struct Actor {
+            inbox: mpsc::Receiver<Ask>,
+            values: HashMap<u8, u8>,
+            stop: CancellationToken,
+        }
         impl Actor {
             async fn load(&mut self, key: u8) -> u8 {
                 if let Some(it) = self.values.get(&key) {
