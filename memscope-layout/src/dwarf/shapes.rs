@@ -257,7 +257,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         found
     }
 
-    /// Returns the `Option`s that this type has beside its futures and data, if all else is in them.
+    /// Returns the `Option`s that have all that this type has beside futures and data, if any do.
     fn options_besides(&mut self, at: EntryRef) -> Vec<OptionBesides> {
         let is_machine = |it| self.coroutines.contains_key(&it);
         let mut found = Vec::new();
