@@ -8,6 +8,7 @@ use crate::{coroutine::Discriminant, type_id::TypeId};
 
 /// A type that contains a future, or whose values are awaited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of the type")]
 #[non_exhaustive]
 pub struct FutureType {
     /// The path of the type.

@@ -332,8 +332,9 @@ fn path(name: &str) -> &str {
 fn contents_by_name(name: &str) -> Option<Contents> {
     match name {
         "str" | "&str" | "alloc::string::String" => Some(Contents::DATA),
-        "alloc::boxed::Box<str, alloc::alloc::Global>" => Some(Contents::BEHIND),
-        "core::marker::PhantomPinned" => Some(Contents::BEHIND),
+        "alloc::boxed::Box<str, alloc::alloc::Global>" | "core::marker::PhantomPinned" => {
+            Some(Contents::BEHIND)
+        }
         _ if name.starts_with("core::marker::PhantomData<") => Some(Contents::DATA),
         _ => None,
     }

@@ -42,7 +42,7 @@ impl<'d> Sinks<'d> {
         let Some(own) = arguments.strip_suffix('>') else { return false };
         let is_own =
             |all: &&str| all.strip_prefix(own).is_some_and(|rest| rest.starts_with(['>', ',']));
-        self.0.get(module).is_some_and(|all| all.iter().any(|it| is_own(&it)))
+        self.0.get(module).is_some_and(|all| all.iter().any(is_own))
     }
 }
 

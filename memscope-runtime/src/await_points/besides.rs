@@ -24,9 +24,9 @@ pub(super) fn step(
         && !future.options_besides.is_empty()
         && reach.rule(layouts, future) == Rule::ByHand;
     is_asked.then(|| {
-        let options = future.options_besides.clone().into_boxed_slice();
+        let all = future.options_besides.clone().into_boxed_slice();
         let (if_none, if_some) = (StaticRef::none(), StaticRef::none());
-        Step::Options(Box::new(Options { id, start, options, if_none, if_some }))
+        Step::Options(Box::new(Options { id, start, all, if_none, if_some }))
     })
 }
 
@@ -35,7 +35,7 @@ pub(super) fn step(
 pub(crate) struct Options {
     id: TypeId,
     start: u64,
-    options: Box<[OptionBesides]>,
+    all: Box<[OptionBesides]>,
     if_none: StaticRef<Node>,
     if_some: StaticRef<Node>,
 }
@@ -49,7 +49,7 @@ impl Options {
         mut number: impl FnMut(usize, u8) -> Option<u64>,
     ) -> Option<bool> {
         let at = at.wrapping_add(usize_of(self.start));
-        for option in &self.options {
+        for option in &self.all {
             let size = u8::try_from(option.discriminant.size).ok()?;
             let address = at.wrapping_add(usize_of(option.discriminant.offset));
             if !option.is_none(number(address, size)?) {
@@ -88,7 +88,7 @@ mod tests {
         let options = Options {
             id: serde_json::from_str("0").expect("a number"),
             start: 100,
-            options: [pointer, tagged].into(),
+            all: [pointer, tagged].into(),
             if_none: StaticRef::none(),
             if_some: StaticRef::none(),
         };

@@ -168,9 +168,11 @@ impl<F: Future> Future for Pair<F> {
     }
 }
 
+type Timer = Pin<Box<tokio::time::Sleep>>;
+
 /// The same in an `Option`, with a timer.
 struct Lease<F> {
-    held: Option<(Pin<Box<F>>, Pin<Box<tokio::time::Sleep>>)>,
+    held: Option<(Pin<Box<F>>, Timer)>,
     polls: u32,
 }
 impl<F: Future> Future for Lease<F> {

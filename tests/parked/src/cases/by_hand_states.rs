@@ -7,7 +7,7 @@ use futures::{StreamExt, future::BoxFuture, stream::Stream};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     future::{Future, poll_fn},
-    mem::replace,
+    mem::take,
     net::{Ipv4Addr, SocketAddr},
     pin::{Pin, pin},
     sync::Arc,
@@ -225,7 +225,7 @@ where
                 None => return Poll::Ready(None),
             }
             if self.batch.len() >= self.most {
-                return Poll::Ready(Some(replace(&mut self.batch, Vec::new())));
+                return Poll::Ready(Some(take(&mut self.batch)));
             }
         }
     }

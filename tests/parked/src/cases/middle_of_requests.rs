@@ -39,7 +39,9 @@ fn servers() {
         client.write_all(head).await.expect("room");
         let service = service_fn(|request: Request<Incoming>| async move {
             let body = request.into_body().collect().await; //~ 2
-            Reply::Ok(Response::new(Full::from(body.map_or(Bytes::new(), |it| it.to_bytes()))))
+            Reply::Ok(Response::new(Full::from(
+                body.map_or(Bytes::new(), http_body_util::Collected::to_bytes),
+            )))
         });
         let io = TokioIo::new(server);
         let it = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
@@ -197,7 +199,7 @@ fn databases() {
         async fn save(pool: &sqlx::SqlitePool, stop: &mut mpsc::Receiver<()>) -> sqlx::Result<()> {
             let mut begun = pool.begin().await?;
             tokio::select! {
-                it = sqlx::query("SELECT 1").execute(&mut *begun) => drop(it?),
+                it = sqlx::query("SELECT 1").execute(&mut *begun) => { it?; }
                 _ = future::pending::<()>() => {}
             }
             turn().await;

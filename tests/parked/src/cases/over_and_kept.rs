@@ -30,7 +30,7 @@ fn two() -> impl Stream<Item = u8> + Send {
 /// It has polled the first, and polls the second.
 struct Second<A, B> {
     first: Pin<Box<A>>,
-    second: B,
+    other: B,
     is_first: bool,
 }
 impl<A: Future, B: Future<Output = ()> + Unpin> Future for Second<A, B> {
@@ -39,11 +39,11 @@ impl<A: Future, B: Future<Output = ()> + Unpin> Future for Second<A, B> {
         if replace(&mut self.is_first, false) {
             let _ = self.first.as_mut().poll(context);
         }
-        self.second.poll_unpin(context)
+        self.other.poll_unpin(context)
     }
 }
-fn second<A, B>(first: A, second: B) -> Second<A, B> {
-    Second { first: Box::pin(first), second, is_first: true }
+fn second<A, B>(first: A, other: B) -> Second<A, B> {
+    Second { first: Box::pin(first), other, is_first: true }
 }
 
 /// A list that polls its last.
@@ -116,13 +116,11 @@ impl<F: Future> Future for Attempt<F> {
             std::task::ready!(pause.as_mut().poll(context));
             self.pause = None;
         }
-        match &mut self.call {
-            Some(call) => call.as_mut().poll(context).map(drop),
-            None => {
-                drop(self.reply.take());
-                Poll::Ready(())
-            }
+        if let Some(call) = &mut self.call {
+            return call.as_mut().poll(context).map(drop);
         }
+        drop(self.reply.take());
+        Poll::Ready(())
     }
 }
 

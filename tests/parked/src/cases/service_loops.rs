@@ -257,7 +257,7 @@ fn limits() {
             turn().await;
             leaf::<Result<u8, ()>>().await //~ 2 leaf
         };
-        cell.get_or_try_init(fill).await.map(|it| *it) //~ 1
+        cell.get_or_try_init(fill).await.copied() //~ 1
     });
     parks("a barrier of two, in a select! with a Notify", async {
         let (barrier, notify) = (Barrier::new(2), Notify::new());
@@ -272,7 +272,7 @@ fn limits() {
         let mut work = pin!(async { leaf::<()>().await }.fuse()); //~ 2 leaf
         loop {
             tokio::select! { //~ 1
-                it = queue.next() => drop(it),
+                _ = queue.next() => {}
                 () = &mut work => break,
             }
         }
