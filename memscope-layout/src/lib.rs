@@ -44,7 +44,8 @@ pub use frame::Frame;
 pub use layouts::{Child, Held, Layouts};
 #[cfg(feature = "dwarf")]
 pub use shape::{
-    Count, Field, FutureType, Limit, ListPlaces, PointerKind, Select, SelectMask, Shape, Variant,
+    Count, Field, FutureType, Limit, ListPlaces, OptionBesides, PointerKind, Select, SelectMask,
+    Shape, Variant,
 };
 #[cfg(feature = "dwarf")]
 pub use source_location::Place;

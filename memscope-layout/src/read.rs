@@ -294,7 +294,7 @@ fn layouts(units: &Units<'_>, found: &ScanResult, identity: &Identity, missing: 
     let (machines, coroutines) = machines(&types, &found.coroutines);
     let poll_functions = PollFunctions::new(&types, &found.poll_functions);
     let selects = select_closures(&types, &found.selects, &found.task_polls);
-    let mut future_types = FutureTypes::new(&types, coroutines, selects);
+    let mut future_types = FutureTypes::new(&types, coroutines, selects, found);
     let coroutines: Vec<Coroutine> = machines
         .into_iter()
         .map(|it| it.finish(&types, &poll_functions, &mut future_types))

@@ -8,6 +8,7 @@ use crate::{coroutine::Discriminant, type_id::TypeId};
 
 /// A type that contains a future, or whose values are awaited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of the type")]
 #[non_exhaustive]
 pub struct FutureType {
     /// The path of the type.
@@ -26,12 +27,28 @@ pub struct FutureType {
     /// debug information does not describe.
     #[serde(default)]
     pub is_plain_besides: bool,
-    /// Whether that plain data cannot be a future itself: it is of base types, functions, text,
-    /// tuples, closures, and types of the standard library that are made of these.
+    /// Whether all of its data, apart from futures, is nothing that may be waited for: numbers,
+    /// functions, text, collections of these, and types that no function polls.
     ///
-    /// `false` if it has a type of another crate, such as a future without a state machine.
+    /// Such data may be behind a pointer, and so is not always plain. `false` if it has a cell, a
+    /// raw pointer, or a type that is polled, such as a future without a state machine.
     #[serde(default)]
     pub is_data_besides: bool,
+    /// If all else that may be waited for is in `Option`s: where these say whether they are `None`.
+    /// With `None` in each of them there is nothing but data beside the futures. Empty if there is
+    /// something else, or nothing.
+    #[serde(default)]
+    pub options_besides: Vec<OptionBesides>,
+    /// Whether all futures with a state machine that its values may have are among its fields.
+    ///
+    /// `false` if it may have others, as in a `Vec` of boxed futures, behind a lock, or in an
+    /// object of a trait.
+    #[serde(default)]
+    pub is_closed_besides: bool,
+    /// Whether the program may poll it as a sink, with `poll_ready`, `poll_flush` or `poll_close`.
+    /// A stream that is a sink as well does not poll then what it polls for its next item.
+    #[serde(default)]
+    pub is_sink: bool,
     /// The macro, if it is the closure that a `select!` polls. Such a closure is recognised by its
     /// return type, which the macro defines beside it.
     #[serde(default)]
@@ -46,6 +63,28 @@ pub struct FutureType {
     /// Of a type that polls its stream only while its list has room: when that is.
     #[serde(default)]
     pub limit: Option<Limit>,
+}
+
+/// An `Option` in a type, of something that may be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OptionBesides {
+    /// The discriminant, with its offset in the type that has the `Option`.
+    pub discriminant: Discriminant,
+    /// The value for `None`; if there is none, all but that for `Some` are.
+    pub none: Option<u64>,
+    /// The value for `Some`.
+    pub some: Option<u64>,
+}
+
+impl OptionBesides {
+    /// Whether this value of the discriminant stands for `None`.
+    pub fn is_none(&self, value: u64) -> bool {
+        match self.none {
+            Some(none) => value == none,
+            None => self.some.is_some_and(|some| value != some),
+        }
+    }
 }
 
 /// How many futures a type has at most in its list. With as many it does not poll its stream.
@@ -206,6 +245,12 @@ pub struct Variant {
     pub value: Option<u64>,
     /// The fields that lead to futures.
     pub fields: Vec<Field>,
+    /// As [`FutureType::is_data_besides`], for this variant.
+    #[serde(default)]
+    pub is_data_besides: bool,
+    /// As [`FutureType::is_closed_besides`], for this variant.
+    #[serde(default)]
+    pub is_closed_besides: bool,
 }
 
 /// A pointer with exclusive access to its target.

@@ -8,6 +8,7 @@
 
 use std::{
     cmp::Ordering,
+    collections::{HashMap, VecDeque},
     future::{Future, poll_fn},
     hint::black_box,
     marker::{PhantomData, PhantomPinned},
@@ -15,7 +16,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     sync::{
-        LazyLock,
+        Arc, LazyLock, Mutex,
         atomic::{self, AtomicU8},
     },
     task::{Context, Poll, Waker},
@@ -245,29 +246,107 @@ fn what_has_numbers_and_text_is_plain_besides_its_futures() {
     assert!(!is_plain(|| number.load(atomic::Ordering::Relaxed)), "it captures");
 }
 
-/// Returns `true` if what is plain in a future with this value beside it cannot be a future.
+/// Returns `true` if nothing in a future with this value beside it may be waited for.
 fn is_data<B>(beside: B) -> bool {
     let (_, id) = look(&Beside(beside, leaf()));
     LAYOUTS.future_type(id).unwrap().is_data_besides
 }
 
 #[test]
-fn what_is_of_another_type_may_be_a_future() {
-    /// As a future without a state machine looks.
-    #[expect(dead_code, reason = "only its layout is looked at")]
+fn what_is_polled_may_be_waited_for_and_other_types_of_data_may_not() {
+    /// A future without a state machine.
     struct Turn(bool);
+    impl Future for Turn {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            if self.0 { Poll::Ready(()) } else { Poll::Pending }
+        }
+    }
+    /// Types that nothing polls.
+    #[expect(dead_code, reason = "only its layout is looked at")]
+    struct Options(bool, Vec<String>);
+    /// Its fields are not read.
+    enum Phase {
+        Starts,
+        Serves,
+    }
+    let mut context = Context::from_waker(Waker::noop());
+    assert_eq!(pin!(Turn(true)).poll(&mut context), Poll::Ready(()));
 
     assert!(is_data(()));
     assert!(is_data((1_u8, Some(Duration::from_secs(1)), "text", PhantomData::<Turn>)));
     assert!(is_data((Instant::now(), Ordering::Less, leaf as fn() -> _)));
     assert!(is_data(|| 1), "a closure");
     assert!(is_data(Box::pin(leaf())), "a future itself");
+    assert!(is_data((Options(true, Vec::new()), Phase::Serves)));
+    assert!(is_data((Rc::new(1), Arc::<str>::from("a"), Vec::<Option<u8>>::new(), PhantomPinned)));
+    assert!(is_data((HashMap::<u8, String>::new(), VecDeque::<u8>::new(), Box::<[u8]>::from([]))));
+    assert!(is_data((&mut 1, &Phase::Starts, &[1_u8][..])));
 
     assert!(!is_data(Turn(true)));
     assert!(is_plain(Turn(true)));
     assert!(!is_data(Some([(1, Turn(true))])));
+    assert!(!is_data(vec![Turn(true)]));
+    assert!(!is_data(&mut Turn(true)));
     assert!(!is_data(std::future::pending::<()>()));
-    assert!(!is_data(Rc::new(1)), "it is not even plain");
+    assert!(!is_data(Arc::new(Mutex::new(1))), "another thread may change it");
+    assert!(!is_data(&raw const *LAYOUTS));
+    assert!(!is_data(Waker::noop().clone()));
+}
+
+/// Returns `true` if all functions in a future with this value beside it are known.
+fn is_closed<B>(beside: B) -> bool {
+    let (_, id) = look(&Beside(beside, leaf()));
+    LAYOUTS.future_type(id).unwrap().is_closed_besides
+}
+
+#[test]
+fn what_may_have_functions_is_told_from_what_has_none() {
+    #[expect(dead_code, reason = "only its layout is looked at")]
+    struct Jobs {
+        all: Vec<Pin<Box<dyn Future<Output = ()>>>>,
+    }
+    #[expect(dead_code, reason = "only its layout is looked at")]
+    struct Counts {
+        all: Vec<Arc<Mutex<u8>>>,
+        why: Option<Box<dyn std::error::Error>>,
+    }
+    fn jobs() -> Vec<Pin<Box<dyn Future<Output = ()>>>> {
+        Vec::new()
+    }
+
+    assert!(is_closed((1, String::new(), Arc::new(Mutex::new(Some(1))))));
+    assert!(is_closed(Counts { all: Vec::new(), why: None }));
+    assert!(is_closed(Waker::noop().clone()));
+    assert!(is_closed(std::sync::mpsc::channel::<u8>()));
+
+    assert!(!is_closed(jobs()));
+    assert!(!is_closed(Jobs { all: jobs() }));
+    assert!(!is_closed(Arc::new(Mutex::new(leaf()))));
+    assert!(!is_closed([Some(vec![leaf()])]));
+    assert!(!is_closed(Box::new(|| 1_u8) as Box<dyn Fn() -> u8>));
+}
+
+#[test]
+fn a_variant_says_what_it_has_beside_a_future() {
+    #[expect(dead_code, reason = "only its layout is looked at")]
+    enum Steps<F> {
+        Calls(F, u8),
+        Waits(F, Waker),
+        Over(Vec<Waker>),
+    }
+    impl<F> Future for Steps<F> {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+    let (_, id) = look(&Steps::Calls(leaf(), 1));
+    let steps = LAYOUTS.future_type(id).unwrap();
+    let Shape::Enum { variants, .. } = &steps.shape else { panic!("{steps:?}") };
+    let of = |name: &str| variants.iter().find(|it| &*it.name == name).unwrap().is_data_besides;
+    assert_eq!((of("Calls"), of("Waits"), of("Over")), (true, false, false));
+    assert!(!steps.is_data_besides);
 }
 
 #[test]

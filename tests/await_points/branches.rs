@@ -322,7 +322,7 @@ fn the_macros_of_futures_wait_for_all_that_is_not_over() {
 }
 
 #[test]
-fn a_closure_that_polls_what_it_borrows_perhaps_waits_for_it() {
+fn a_closure_that_polls_what_it_borrows_waits_for_it_beside_data() {
     let here = line!() + 3;
     let point = point(async {
         let (mut waits, mut polls) = (pin!(second()), Vec::new());
@@ -332,11 +332,49 @@ fn a_closure_that_polls_what_it_borrows_perhaps_waits_for_it() {
         })
         .await;
     });
+    let own: Vec<u32> = point.frames.iter().map(|frame| frame.line).collect();
+    assert!((here..here + 5).contains(&own[0]), "{point:#?}");
+    assert_eq!(own[1..], [SECOND, LEAF], "{point:#?}");
+    assert_eq!(point.branches, [], "{point:#?}");
+}
+
+#[test]
+fn a_closure_that_polls_what_it_borrows_perhaps_waits_for_it_beside_a_flag() {
+    let here = line!() + 4;
+    let point = point(async {
+        let is_closed = AtomicBool::new(false);
+        let mut waits = pin!(second());
+        poll_fn(|context| {
+            is_closed.store(false, Ordering::Relaxed);
+            waits.as_mut().poll(context)
+        })
+        .await;
+    });
     assert!((here..here + 5).contains(&point.frames[0].line), "{point:#?}");
     assert_eq!(point.frames.len(), 1, "{point:#?}");
     let perhaps = ", perhaps for `await_points::branches::second` in it";
     assert!(point.stops.contains(perhaps), "{point:#?}");
     assert_eq!(lines(&point.branches), [at(&[SECOND, LEAF])], "{point:#?}");
+}
+
+#[test]
+fn what_may_have_other_functions_has_no_lines_of_those_that_are_known() {
+    /// It has polled the first, and polls the rest.
+    struct Rest<A>(Pin<Box<A>>, Vec<Pin<Box<dyn Future<Output = ()> + Send>>>, bool);
+    impl<A: Future> Future for Rest<A> {
+        type Output = ();
+        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+            if !std::mem::replace(&mut self.2, true) {
+                let _ = self.0.as_mut().poll(context);
+            }
+            self.1.last_mut().map_or(Poll::Ready(()), |it| it.as_mut().poll(context))
+        }
+    }
+    let point = point(async { Rest(Box::pin(leaf()), vec![Box::pin(second())], false).await });
+    assert_eq!(point.frames.len(), 1, "{point:#?}");
+    assert!(point.stops.contains(", perhaps for `await_points::leaf` in it"), "{point:#?}");
+    assert!(point.stops.ends_with("there may be other functions"), "{point:#?}");
+    assert_eq!(point.branches, [], "{point:#?}");
 }
 
 #[test]

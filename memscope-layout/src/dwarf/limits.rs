@@ -5,10 +5,15 @@ use crate::shape::{Count, Limit, ListPlaces};
 
 /// Such types, each by its path, with the field of the limit and that of the list. Each was read in
 /// the source of the version named above it.
-const LIMITED: [(&str, &str, &str); 6] = [
+const LIMITED: [(&str, &str, &str); 7] = [
     // futures-util 0.3. A limit of 0 is none.
     ("futures_util::stream::stream::buffer_unordered::BufferUnordered", "max", "in_progress_queue"),
     ("futures_util::stream::stream::buffered::Buffered", "max", "in_progress_queue"),
+    (
+        "futures_util::stream::stream::flatten_unordered::FlattenUnorderedWithFlowController",
+        "limit",
+        "inner_streams",
+    ),
     ("futures_util::stream::stream::for_each_concurrent::ForEachConcurrent", "limit", "futures"),
     (
         "futures_util::stream::try_stream::try_buffer_unordered::TryBufferUnordered",

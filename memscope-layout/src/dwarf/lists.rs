@@ -10,10 +10,12 @@ const MOST_DEPTH: u32 = 16;
 
 /// Types that have their futures in a `Vec`: the path, the field, and the field of each item that
 /// is the future. Each was read in the source of the version named above it.
-const IN_A_VEC: [(&str, &str, Option<&str>); 3] = [
+const IN_A_VEC: [(&str, &str, Option<&str>); 4] = [
     // futures-util 0.3.
     ("futures_util::future::select_all::SelectAll", "inner", None),
     ("futures_util::future::select_ok::SelectOk", "inner", None),
+    // futures-concurrency 7.
+    ("futures_concurrency::future::race::vec::Race", "futures", None),
     // tokio-stream 0.1: an item is a key and a stream.
     ("tokio_stream::stream_map::StreamMap", "entries", Some("__1")),
 ];

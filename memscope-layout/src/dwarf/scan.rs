@@ -17,6 +17,11 @@ pub(crate) struct ScanResult {
     pub(crate) selects: Vec<PollFunction>,
     /// The generic functions with the name of those that poll Tokio's tasks.
     pub(crate) task_polls: Vec<PollFunction>,
+    /// All functions whose names begin as those of functions that poll do.
+    pub(crate) polls: Vec<PollFunction>,
+    /// The outermost namespaces of functions that were inlined: crates that were optimised. A crate
+    /// may occur several times.
+    pub(crate) optimized: Vec<EntryRef>,
     /// The types with the name of the blocks that such tasks are in.
     pub(crate) task_cells: Vec<PollFunction>,
     /// The vtables of `dyn Future`: link-time address, and entry of the vtable's type.
@@ -54,6 +59,8 @@ const POLLED: [&[u8]; 2] =
 const SELECTS: [&[u8]; 2] = [b"::__tokio_select_util::Out<", b"::__PrivResult<"];
 /// How the names of functions that poll begin, where they are generic.
 const POLL: &[u8] = b"poll<";
+/// How the names of all functions that poll begin.
+const POLLS: &[u8] = b"poll";
 /// How the names of the types of Tokio's blocks begin.
 const CELL: &[u8] = b"Cell<";
 /// Stands for "no enclosing entry" in place of an index.
@@ -119,6 +126,7 @@ struct Seen<'d> {
     type_: Option<Value<'d>>,
     location: Option<Value<'d>>,
     is_declaration: bool,
+    is_inlined: bool,
 }
 
 impl<'d> Pass<'_, 'd> {
@@ -146,6 +154,7 @@ impl<'d> Pass<'_, 'd> {
                     dw::DW_AT_type => seen.type_ = Some(attribute.value()),
                     dw::DW_AT_location => seen.location = Some(attribute.value()),
                     dw::DW_AT_declaration => seen.is_declaration = true,
+                    dw::DW_AT_inline => seen.is_inlined = true,
                     _ => {}
                 }
             }
@@ -156,6 +165,9 @@ impl<'d> Pass<'_, 'd> {
             let parent = self.open.last().map_or(NO_PARENT, |it| it.1);
             function = isize::MAX;
             if tag == dw::DW_TAG_subprogram {
+                if seen.is_inlined {
+                    self.inlined();
+                }
                 self.body(at, parent, &seen);
                 function = if abbreviation.has_children() { depth } else { isize::MAX };
             } else if tag == dw::DW_TAG_variable {
@@ -205,6 +217,15 @@ impl<'d> Pass<'_, 'd> {
         seen.name.and_then(|it| self.units.first_byte(self.index, it)) == Some(b'{')
     }
 
+    /// Notes the outermost namespace of a function that was inlined.
+    fn inlined(&mut self) {
+        let crate_ = self.open.first().and_then(|it| self.named.get(it.1 as usize));
+        let at = crate_.map(|it| EntryRef { unit: self.index, offset: it.offset });
+        if let Some(at) = at.filter(|it| self.found.optimized.last() != Some(it)) {
+            self.found.optimized.push(at);
+        }
+    }
+
     fn body(&mut self, at: EntryRef, parent: u32, seen: &Seen<'d>) {
         // PERF: few names begin with one of these bytes, so few names are read.
         let first = seen.name.and_then(|it| self.units.first_byte(self.index, it));
@@ -212,6 +233,9 @@ impl<'d> Pass<'_, 'd> {
             return;
         }
         let name = self.text(seen.name).unwrap_or_default();
+        if name.starts_with(POLLS) {
+            self.found.polls.push(PollFunction { at, parent });
+        }
         if BODIES.iter().any(|it| name.starts_with(it)) {
             self.found.poll_functions.push(PollFunction { at, parent });
         } else if name.starts_with(POLL) && SELECTS.iter().any(|it| has(name, it)) {

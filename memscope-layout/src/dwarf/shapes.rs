@@ -5,13 +5,17 @@ use std::{collections::HashMap, sync::Arc};
 use gimli::constants as dw;
 
 use super::{
+    contents::{AllContents, Contents},
+    flags::{Flag, FlagValue, flag},
+    scan::ScanResult,
+    sinks::Sinks,
     types::Types,
     units::EntryRef,
-    variants::{MemberEntry, is_function},
+    variants::MemberEntry,
 };
 use crate::{
     coroutine::Discriminant,
-    shape::{Field, FutureType, PointerKind, Select, SelectMask, Shape, Variant},
+    shape::{Field, FutureType, OptionBesides, PointerKind, Select, SelectMask, Shape, Variant},
     type_id::TypeId,
 };
 
@@ -47,8 +51,8 @@ pub(crate) struct FutureTypes<'t, 'u, 'd> {
     /// The paths of the closures that a `select!` polls.
     selects: HashMap<Arc<str>, Select>,
     visited: HashMap<EntryRef, Visit>,
-    /// What values of each type that was asked for consist of.
-    contents: HashMap<EntryRef, Contents>,
+    contents: AllContents<'t, 'u, 'd>,
+    sinks: Sinks<'d>,
     leaves: HashMap<(Arc<str>, Option<u64>), TypeId>,
     all: Vec<FutureType>,
 }
@@ -58,9 +62,12 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         types: &'t Types<'u, 'd>,
         coroutines: HashMap<EntryRef, usize>,
         selects: HashMap<Arc<str>, Select>,
+        found: &ScanResult,
     ) -> Self {
-        let (visited, contents, leaves) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { types, coroutines, selects, visited, contents, leaves, all: Vec::new() }
+        let contents = AllContents::new(types, found);
+        let sinks = Sinks::new(types, &found.polls);
+        let (visited, leaves) = (HashMap::new(), HashMap::new());
+        Self { types, coroutines, selects, visited, contents, sinks, leaves, all: Vec::new() }
     }
 
     pub(crate) fn all(&self) -> &[FutureType] {
@@ -81,12 +88,14 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         if let Some(known) = self.leaves.get(&key) {
             return Some(*known);
         }
-        let id = self.add(at, Shape::Leaf, Contents::Other)?;
+        let is_machine = |it| self.coroutines.contains_key(&it);
+        let is_closed = self.contents.is_closed(at, &is_machine, 0);
+        let id = self.add(at, Shape::Leaf, Besides { is_closed, ..Besides::UNKNOWN })?;
         self.leaves.insert(key, id);
         Some(id)
     }
 
-    fn add(&mut self, at: EntryRef, shape: Shape, besides: Contents) -> Option<TypeId> {
+    fn add(&mut self, at: EntryRef, shape: Shape, besides: Besides) -> Option<TypeId> {
         if !self.types.units.limit.keep(size_of::<FutureType>()) {
             return None;
         }
@@ -96,13 +105,21 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         let queue_offset = self.queue_offset(at, &name);
         let limit = self.types.limit(at, &name);
         // A list is no plain data. Its futures have told other threads where they are.
-        let is_plain_besides = besides >= Contents::Plain && !self.has_list(&shape);
+        let is_plain_besides = besides.contents.is_plain && !self.has_list(&shape);
+        let is_sink = self.sinks.has(&name);
+        let is_struct = matches!(shape, Shape::Struct(_));
+        let is_data_besides = besides.contents.is_data;
+        let options_besides =
+            if is_struct && !is_data_besides { self.options_besides(at) } else { Vec::new() };
         self.all.push(FutureType {
             name,
             size,
             shape,
             is_plain_besides,
-            is_data_besides: besides == Contents::Data,
+            is_data_besides,
+            options_besides,
+            is_closed_besides: besides.is_closed,
+            is_sink,
             select,
             select_mask: if select == Some(Select::OfTokio) { self.select_mask(at) } else { None },
             queue_offset,
@@ -159,9 +176,9 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
     }
 
     /// Returns what the type contains, and what its other data is.
-    fn shape(&mut self, at: EntryRef, depth: u32) -> Option<(Shape, Contents)> {
+    fn shape(&mut self, at: EntryRef, depth: u32) -> Option<(Shape, Besides)> {
         if let Some(&coroutine) = self.coroutines.get(&at) {
-            return Some((Shape::Coroutine(coroutine), Contents::Other));
+            return Some((Shape::Coroutine(coroutine), Besides::UNKNOWN));
         }
         let entry = self.types.units.entry(at)?;
         match entry.tag() {
@@ -172,33 +189,40 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
                 // are followed.
                 let to =
                     names_future(&self.types.name(to)).then(|| self.visit(to, depth + 1))??;
-                Some((Shape::Pointer { to, kind }, Contents::Other))
+                Some((Shape::Pointer { to, kind }, Besides::UNKNOWN))
             }
             dw::DW_TAG_structure_type => {
                 let name = self.types.name(at);
                 if let Some(kind) = trait_object(&name) {
-                    return Some((self.trait_object(at, kind)?, Contents::Other));
+                    return Some((self.trait_object(at, kind)?, Besides::UNKNOWN));
                 }
                 if let Some(list) = self.list(at, &name, depth) {
-                    return Some((list, Contents::Other));
+                    return Some((list, Besides::UNKNOWN));
                 }
                 if let Some(part) = self.types.variants(at) {
-                    let (mut leads, mut besides) = (false, Contents::Data);
+                    let (mut leads, mut besides) = (false, Besides::NOTHING);
                     let mut variants = Vec::with_capacity(part.variants.len());
                     for variant in &part.variants {
                         let fields = self.fields(&variant.members, true, depth);
                         leads |= !fields.is_empty();
-                        besides = besides.min(self.besides(&variant.members));
-                        let (name, value) = (variant.name.into(), variant.value);
-                        variants.push(Variant { name, value, fields });
+                        let its = self.besides(&variant.members);
+                        besides = besides.and(its);
+                        variants.push(Variant {
+                            name: variant.name.into(),
+                            value: variant.value,
+                            fields,
+                            is_data_besides: its.contents.is_data,
+                            is_closed_besides: its.is_closed,
+                        });
                     }
                     let discriminant = part.discriminant;
                     return leads.then_some((Shape::Enum { discriminant, variants }, besides));
                 }
                 let members = self.types.members(at);
                 let fields = self.fields(&members, is_certain(&name), depth);
-                let is_done = done(&name, &members);
-                (!fields.is_empty()).then(|| (of_fields(fields, is_done), self.besides(&members)))
+                let flag = flag(&name, &members);
+                let besides = (!fields.is_empty()).then(|| self.besides(&members))?;
+                Some((of_fields(fields, flag, besides), besides))
             }
             _ => None,
         }
@@ -216,67 +240,40 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
     }
 
     /// Returns what the members that lead to no future are. The members must have been visited.
-    fn besides(&mut self, members: &[MemberEntry<'d>]) -> Contents {
-        let of_member = |member: &MemberEntry<'d>| match member.type_ {
-            Some(it) if matches!(self.visited.get(&it), Some(Visit::Leads(_))) => Contents::Data,
-            Some(it) => self.contents(it, 0),
-            None => Contents::Other,
-        };
-        members.iter().map(of_member).min().unwrap_or(Contents::Data)
-    }
-
-    fn contents(&mut self, at: EntryRef, depth: u32) -> Contents {
-        if let Some(known) = self.contents.get(&at) {
-            return *known;
+    fn besides(&mut self, members: &[MemberEntry<'d>]) -> Besides {
+        let is_machine = |it| self.coroutines.contains_key(&it);
+        let mut found = Besides::NOTHING;
+        for member in members {
+            let its = match member.type_ {
+                Some(it) if matches!(self.visited.get(&it), Some(Visit::Leads(_))) => continue,
+                Some(it) => Besides {
+                    contents: self.contents.of(it, &is_machine, 0),
+                    is_closed: self.contents.is_closed(it, &is_machine, 0),
+                },
+                None => Besides::UNKNOWN,
+            };
+            found = found.and(its);
         }
-        // The answer during the visit, and beyond the deepest nesting.
-        self.contents.insert(at, Contents::Other);
-        let found = (depth < MOST_DEPTH).then(|| self.compute_contents(at, depth)).flatten();
-        let found = found.unwrap_or(Contents::Other);
-        self.contents.insert(at, found);
         found
     }
 
-    fn compute_contents(&mut self, at: EntryRef, depth: u32) -> Option<Contents> {
-        let entry = self.types.units.entry(at)?;
-        if entry.has_attr(dw::DW_AT_declaration) {
-            return None;
+    /// Returns the `Option`s that have all that this type has beside futures and data, if any do.
+    fn options_besides(&mut self, at: EntryRef) -> Vec<OptionBesides> {
+        let is_machine = |it| self.coroutines.contains_key(&it);
+        let mut found = Vec::new();
+        for member in self.types.members(at) {
+            let Some(type_) = member.type_ else { return Vec::new() };
+            if matches!(self.visited.get(&type_), Some(Visit::Leads(_)))
+                || self.contents.of(type_, &is_machine, 0).is_data
+            {
+                continue;
+            }
+            match option(self.types, type_, member.offset) {
+                Some(option) => found.push(option),
+                None => return Vec::new(),
+            }
         }
-        match entry.tag() {
-            dw::DW_TAG_base_type => Some(Contents::Data),
-            // An enum without fields, which may be a future: what it waits for is in a static.
-            dw::DW_TAG_enumeration_type => {
-                let is_data = is_data(&self.types.name(at));
-                Some(if is_data { Contents::Data } else { Contents::Plain })
-            }
-            // A pointer to a function, which may have no size here.
-            dw::DW_TAG_pointer_type => {
-                let name = self.types.units.name(at, &entry)?;
-                let may_poll = name.contains("task::wake::Context");
-                is_function(name).then_some(if may_poll { Contents::Plain } else { Contents::Data })
-            }
-            dw::DW_TAG_array_type => {
-                let element = self.types.referred(at, &entry, dw::DW_AT_type)?;
-                Some(self.contents(element, depth + 1))
-            }
-            dw::DW_TAG_structure_type => {
-                let name = self.types.name(at);
-                if let Some(known) = contents_by_name(&name) {
-                    return Some(known);
-                }
-                let members = match self.types.variants(at) {
-                    Some(part) => part.variants.into_iter().flat_map(|it| it.members).collect(),
-                    None => self.types.members(at),
-                };
-                let most = if is_data(&name) { Contents::Data } else { Contents::Plain };
-                let of_member = |it: MemberEntry<'d>| match it.type_ {
-                    Some(it) => self.contents(it, depth + 1),
-                    None => Contents::Other,
-                };
-                Some(members.into_iter().map(of_member).min().map_or(most, |it| it.min(most)))
-            }
-            _ => None,
-        }
+        found
     }
 
     /// The list of futures that this type has.
@@ -294,23 +291,49 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
     }
 }
 
-/// Returns the offset of the flag that says that a stream is polled no more.
-fn done(name: &str, members: &[MemberEntry<'_>]) -> Option<u64> {
-    // futures-util 0.3.
-    let has_flag = name.starts_with("futures_util::stream::stream::fuse::Fuse<");
-    let flag = members.iter().find(|it| it.name == "done" && it.size == Some(1));
-    flag.filter(|_| has_flag).map(|it| it.offset)
+/// Returns where the `Option` at this offset says whether it is `None`.
+fn option(types: &Types<'_, '_>, at: EntryRef, offset: u64) -> Option<OptionBesides> {
+    types.name(at).starts_with("core::option::Option<").then_some(())?;
+    let part = types.variants(at)?;
+    let value = |name| part.variants.iter().find(|it| it.name == name).map(|it| it.value);
+    let (none, some) = (value("None")?, value("Some")?);
+    let it = part.discriminant.filter(|_| none.is_some() || some.is_some())?;
+    let discriminant = Discriminant { offset: it.offset.checked_add(offset)?, size: it.size };
+    Some(OptionBesides { discriminant, none, some })
+}
+
+/// What a type has beside its futures.
+#[derive(Clone, Copy, Debug)]
+struct Besides {
+    contents: Contents,
+    /// Whether none of it has a state machine that is not among the type's fields.
+    is_closed: bool,
+}
+
+impl Besides {
+    const NOTHING: Self = Self { contents: Contents::DATA, is_closed: true };
+    const UNKNOWN: Self = Self { contents: Contents::OTHER, is_closed: false };
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            contents: self.contents.and(other.contents),
+            is_closed: self.is_closed && other.is_closed,
+        }
+    }
 }
 
 /// Returns the shape of a type with these fields. With such a flag it is as an enum is.
-fn of_fields(fields: Vec<Field>, is_done: Option<u64>) -> Shape {
-    let Some(offset) = is_done else { return Shape::Struct(fields) };
-    let variant =
-        |name: &str, value, fields| Variant { name: name.into(), value: Some(value), fields };
-    Shape::Enum {
-        discriminant: Some(Discriminant { offset, size: 1 }),
-        variants: vec![variant("Open", 0, fields), variant("Done", 1, Vec::new())],
-    }
+fn of_fields(fields: Vec<Field>, flag: Option<Flag>, besides: Besides) -> Shape {
+    let Some((offset, values)) = flag else { return Shape::Struct(fields) };
+    let variant = |(value, (name, polled)): (u64, &FlagValue)| Variant {
+        name: (*name).into(),
+        value: Some(value),
+        fields: fields.iter().filter(|it| polled.contains(&&*it.name)).cloned().collect(),
+        is_data_besides: besides.contents.is_data,
+        is_closed_besides: besides.is_closed,
+    };
+    let discriminant = Some(Discriminant { offset, size: 1 });
+    Shape::Enum { discriminant, variants: (0..).zip(values).map(variant).collect() }
 }
 
 /// Returns the kind of a pointer with exclusive access to its target.
@@ -351,40 +374,6 @@ fn names_future(name: &str) -> bool {
     PARTS.iter().chain(&POLLED).any(|it| name.contains(it))
 }
 
-/// What values consist of; the later, the less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Contents {
-    /// Pointers, cells, or what debug information does not describe.
-    Other,
-    /// Only numbers, functions and owned text.
-    Plain,
-    /// These, and no type that may be a future.
-    Data,
-}
-
-/// Returns what structs of this name consist of, if their members do not show it: text is behind a
-/// pointer, and two marker types have no members.
-fn contents_by_name(name: &str) -> Option<Contents> {
-    match name {
-        "&str" | "alloc::string::String" => Some(Contents::Data),
-        "core::marker::PhantomPinned" => Some(Contents::Other),
-        _ if name.starts_with("core::marker::PhantomData<") => Some(Contents::Data),
-        _ if name.starts_with("core::cell::UnsafeCell<") => Some(Contents::Other),
-        _ => None,
-    }
-}
-
-/// Returns `true` if structs of this name are no futures: tuples, closures, and types of the
-/// standard library but its futures.
-fn is_data(name: &str) -> bool {
-    let path = name.split('<').next().unwrap_or_default();
-    let is_of = |part: &str| path.starts_with(part);
-    let is_closure = path.rsplit("::").next().is_some_and(|it| it.starts_with("{closure_env#"));
-    is_of("(")
-        || is_closure
-        || (["core::", "alloc::", "std::"].into_iter().any(is_of) && !is_of("core::future::"))
-}
-
 /// Returns `true` if a live struct of this name has live values in all fields, with exclusive
 /// access.
 fn is_certain(name: &str) -> bool {
@@ -395,17 +384,6 @@ fn is_certain(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn types_of_the_standard_library_are_data_but_its_futures() {
-        for name in ["(u8, app::Turn)", "core::option::Option<app::Turn>", "std::time::Instant"] {
-            assert!(is_data(name), "{name}");
-        }
-        assert!(is_data("app::run::{closure_env#0}<core::future::pending::Pending<()>>"));
-        for name in ["app::Turn", "core::future::pending::Pending<()>", "corex::future::A"] {
-            assert!(!is_data(name), "{name}");
-        }
-    }
 
     #[test]
     fn only_pointers_to_futures_are_trait_objects_of_futures() {

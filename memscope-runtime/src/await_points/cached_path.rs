@@ -124,6 +124,7 @@ impl PathCheck {
             | Step::Object { .. }
             | Step::Mask { .. }
             | Step::Limit(_)
+            | Step::Options(_)
             | Step::End(_) => None,
         }
     }

@@ -4,9 +4,10 @@ use memscope_layout::{Field, Layouts, Shape, TypeId};
 
 use super::{
     asked::{Asked, variant},
+    candidates::side_by_side,
     known,
     layouts::written,
-    resolve::{Reach, StepKind, polls, resolve, side_by_side},
+    resolve::{Reach, StepKind, polls, resolve},
     tree::Step,
     walk_end::WalkEnd,
 };

@@ -2,10 +2,13 @@
 
 use std::slice;
 
-use memscope_layout::{Field, FutureType, Layouts, Select, Shape, TypeId};
+use memscope_layout::{Field, FutureType, Layouts, Select, Shape, TypeId, Variant};
 
 use super::{
-    pollers::{CONNECTION, FUSE, FUSED_STREAM, INSTRUMENTED, POLLERS, SOURCED, Sourced},
+    pollers::{
+        CONNECTION, FLATTENED, FUSE, FUSED_STREAM, INSTRUMENTED, OF_FUSED_STREAMS, POLLERS,
+        SOURCED, Sourced, TWO_STREAMS, UNORDERED, WITH_ITEMS,
+    },
     tuple,
 };
 
@@ -121,13 +124,31 @@ pub(super) fn is_of_futures(layouts: &Layouts, future: &FutureType) -> bool {
     if future.select == Some(Select::OfFutures) {
         // It passes over a future that is terminated. A `Fuse` has dropped its own then. The source
         // of a stream such as `TakeUntil` may still wait.
-        return fields.iter().all(|it| inside(it).is_some_and(|it| path(it) == FUSE));
+        return fields.iter().all(|it| inside(it).is_some_and(|it| ends_when_over(layouts, it)));
     }
     let is_joined = |(at, field): (usize, &Field)| {
         let number = field.name.strip_prefix("_fut").and_then(|it| it.parse::<usize>().ok());
         number >= Some(at) && inside(field).is_some_and(|it| MAYBE_DONE.contains(&path(it)))
     };
     is_closure(future) && !fields.is_empty() && fields.iter().enumerate().all(is_joined)
+}
+
+/// Whether a future that is terminated is known to wait for nothing: it has dropped its own, or is
+/// of a stream that says that it is over.
+fn ends_when_over(layouts: &Layouts, future: &FutureType) -> bool {
+    let Shape::Struct(fields) = &future.shape else { return path(future) == FUSE };
+    let [stream] = &fields[..] else { return path(future) == FUSE };
+    let stream = layouts.future_type(inside_pointers(layouts, stream.future_type));
+    path(future) == FUSE
+        || OF_FUSED_STREAMS.contains(&path(future))
+            && stream.is_some_and(|it| [FUSED_STREAM, UNORDERED].contains(&path(it)))
+}
+
+/// Whether all that a type has beside its sink are items that were given to it, which it does not
+/// wait for. An item may be a future itself.
+pub(super) fn has_only_items_besides(future: &FutureType) -> bool {
+    let Shape::Struct(fields) = &future.shape else { return false };
+    WITH_ITEMS.contains(&path(future)) && fields.iter().all(|it| &*it.name == "sink")
 }
 
 /// Whether a macro's closure polls more futures than these: some that lead to no function. It
@@ -142,6 +163,12 @@ pub(super) fn has_more_than(layouts: &Layouts, future: &FutureType, count: usize
 /// the one that it polls.
 pub(super) fn is_output(future: &FutureType, variant: &str) -> bool {
     (may_be_over(future) || path(future) == FUSED_STREAM) && variant == "Done"
+}
+
+/// Whether the type polls two fields in this variant, one of which may lead to no function.
+pub(super) fn polls_two(future: &FutureType, variant: &Variant) -> bool {
+    const TWO: [(&str, &str); 2] = [(TWO_STREAMS, "Start"), (FLATTENED, "Asks")];
+    TWO.contains(&(path(future), &*variant.name))
 }
 
 /// Whether the type waits for what is no future while it has none.

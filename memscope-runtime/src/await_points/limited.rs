@@ -5,7 +5,7 @@ use memscope_layout::{Count, Field, FutureType, Layouts, Limit, TypeId};
 use super::{
     grow::add,
     layouts::{self, usize_of, written},
-    resolve::{Reach, StepKind, all_fields, only, resolve, resolve_with_room},
+    resolve::{Reach, StepKind, all_fields, only, resolve},
     tree::{Node, Step},
     walk_end::WalkEnd,
 };
@@ -65,13 +65,16 @@ impl Limited {
 
     fn resolve(&self, layouts: &Layouts, is_full: bool, reach: Reach) -> StepKind {
         if !is_full {
-            return resolve_with_room(layouts, self.id, self.start, reach);
+            let way = StepKind { has_room: true, ..StepKind::begin(reach) };
+            return way.find_step(layouts, self.id, self.start);
         }
         let Some(future) = layouts.future_type(self.id) else {
             return StepKind::end(WalkEnd::NotUnderstood);
         };
-        let fields: Vec<&Field> =
+        let mut fields: Vec<&Field> =
             all_fields(future).into_iter().filter(|it| &*it.name != STREAM).collect();
+        // Variants have them in common.
+        fields.dedup_by_key(|it| it.offset);
         let stop = match fields[..] {
             [] => WalkEnd::Leaf(written(&future.name)),
             _ => match only(layouts, future, &fields, self.start, false, reach) {

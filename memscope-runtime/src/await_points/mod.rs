@@ -3,7 +3,8 @@
 //! `layouts` reads the program's debug information. `walk` follows the memory of a pending future
 //! through the nodes of `tree`. `grow` makes a node when a walk first needs it, and `resolve`
 //! decides how the walk goes on there: `asked` into an enum, `joined` where some futures may be
-//! over, `listed` into those of a list, `tuple` where some are disabled. `known` says which types a
+//! over, `listed` into those of a list, `tuple` where some are disabled; `besides` into a type
+//! whose rest may be `None`; `candidates` has the ends with several. `known` says which types a
 //! walk may enter, by the wrappers that `pollers` lists, and `givers` which functions of streams
 //! have given an item.
 //!
@@ -27,6 +28,10 @@ mod givers;
 pub(crate) mod image;
 #[cfg(feature = "decode")]
 mod asked;
+#[cfg(feature = "decode")]
+mod candidates;
+#[cfg(feature = "decode")]
+mod besides;
 #[cfg(feature = "decode")]
 mod joined;
 #[cfg(feature = "decode")]

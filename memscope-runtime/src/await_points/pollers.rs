@@ -29,11 +29,28 @@ pub(super) const POLLERS: &[(&str, &[&str])] = &[
     // tokio-stream 0.1, async-stream 0.3: they poll the stream, which polls its generator.
     ("async_stream::async_stream::AsyncStream", &["generator"]),
     ("async_stream::next::Next", &["stream"]),
+    ("tokio_stream::stream_ext::all::AllFuture", &["stream"]),
+    ("tokio_stream::stream_ext::any::AnyFuture", &["stream"]),
+    ("tokio_stream::stream_ext::chunks_timeout::ChunksTimeout", &["stream"]),
     ("tokio_stream::stream_ext::collect::Collect", &["stream"]),
+    ("tokio_stream::stream_ext::filter::Filter", &["stream"]),
+    ("tokio_stream::stream_ext::filter_map::FilterMap", &["stream"]),
+    ("tokio_stream::stream_ext::fold::FoldFuture", &["stream"]),
     ("tokio_stream::stream_ext::fuse::Fuse", &["stream"]),
+    ("tokio_stream::stream_ext::map::Map", &["stream"]),
+    ("tokio_stream::stream_ext::map_while::MapWhile", &["stream"]),
     ("tokio_stream::stream_ext::merge::Merge", &["a", "b"]),
     ("tokio_stream::stream_ext::next::Next", &["stream"]),
+    ("tokio_stream::stream_ext::peekable::Peekable", &["stream"]),
+    ("tokio_stream::stream_ext::skip::Skip", &["stream"]),
+    ("tokio_stream::stream_ext::skip_while::SkipWhile", &["stream"]),
+    ("tokio_stream::stream_ext::take::Take", &["stream"]),
+    ("tokio_stream::stream_ext::take_while::TakeWhile", &["stream"]),
+    // Before its time is over it has no stream: its flag says that.
+    ("tokio_stream::stream_ext::throttle::Throttle", &["stream"]),
     ("tokio_stream::stream_ext::timeout::Timeout", &["stream"]),
+    ("tokio_stream::stream_ext::timeout_repeating::TimeoutRepeating", &["stream"]),
+    ("tokio_stream::stream_ext::try_next::TryNext", &["inner"]),
     // tokio-util 0.7: they poll. Some also ask a token, or enter a runtime.
     ("tokio_util::context::TokioContext", &["inner"]),
     ("tokio_util::either::Either", &["__0"]),
@@ -117,6 +134,16 @@ pub(super) const POLLERS: &[(&str, &[&str])] = &[
         "futures_util::stream::stream::for_each_concurrent::ForEachConcurrent",
         &["stream", "futures"],
     ),
+    // Its source, when that is over, is not polled again: its flag says that.
+    (FLATTENED, &["stream", "inner_streams"]),
+    ("futures_util::stream::stream::flatten_unordered::PollStreamFut", &["stream"]),
+    ("futures_util::stream::stream::FlatMapUnordered", &["inner"]),
+    ("futures_util::stream::try_stream::try_flatten_unordered::TryFlattenUnordered", &["inner"]),
+    (
+        "futures_util::stream::try_stream::try_flatten_unordered::\
+         NestedTryStreamIntoEitherTryStream",
+        &["stream"],
+    ),
     (
         "futures_util::stream::try_stream::try_buffer_unordered::TryBufferUnordered",
         &["stream", "in_progress_queue"],
@@ -130,6 +157,9 @@ pub(super) const POLLERS: &[(&str, &[&str])] = &[
         &["stream", "futures"],
     ),
     ("futures_util::stream::once::Once", &["future"]),
+    ("futures_util::stream::select::Select", &["inner"]),
+    // What is over it does not poll again: its state says that.
+    (TWO_STREAMS, &["stream1", "stream2"]),
     ("futures_util::stream::stream::FlatMap", &["inner"]),
     ("futures_util::stream::stream::Flatten", &["inner"]),
     ("futures_util::stream::stream::Inspect", &["inner"]),
@@ -142,17 +172,32 @@ pub(super) const POLLERS: &[(&str, &[&str])] = &[
     ("futures_util::stream::stream::into_future::StreamFuture", &["stream"]),
     ("futures_util::stream::stream::map::Map", &["stream"]),
     ("futures_util::stream::stream::next::Next", &["stream"]),
+    // With an item that was peeked at they are ready.
+    ("futures_util::stream::stream::peek::Peek", &["inner"]),
+    ("futures_util::stream::stream::peek::PeekMut", &["inner"]),
+    ("futures_util::stream::stream::peek::Peekable", &["stream"]),
     ("futures_util::stream::stream::ready_chunks::ReadyChunks", &["stream"]),
     ("futures_util::stream::stream::select_next_some::SelectNextSome", &["stream"]),
     ("futures_util::stream::stream::skip::Skip", &["stream"]),
     ("futures_util::stream::stream::take::Take", &["stream"]),
     // Without the future that ends it, it is over or goes on without one.
     ("futures_util::stream::stream::take_until::TakeUntil", &["stream", "fut"]),
+    ("futures_util::stream::try_stream::into_async_read::IntoAsyncRead", &["stream"]),
     ("futures_util::stream::try_stream::into_stream::IntoStream", &["stream"]),
+    ("futures_util::stream::stream::unzip::Unzip", &["stream"]),
+    ("futures_util::stream::try_stream::try_chunks::TryChunks", &["stream"]),
     ("futures_util::stream::try_stream::try_collect::TryCollect", &["stream"]),
+    ("futures_util::stream::try_stream::try_concat::TryConcat", &["stream"]),
     ("futures_util::stream::try_stream::try_next::TryNext", &["stream"]),
+    ("futures_util::stream::try_stream::try_ready_chunks::TryReadyChunks", &["stream"]),
+    ("futures_util::stream::try_stream::try_unfold::TryUnfold", &["fut"]),
     ("futures_util::stream::unfold::Unfold", &["state"]),
     ("futures_util::unfold_state::UnfoldState", &["future"]),
+    // futures-concurrency 7: they poll all of them each time.
+    ("futures_concurrency::future::race::tuple::Race2", &["A", "B"]),
+    ("futures_concurrency::future::race::tuple::Race3", &["A", "B", "C"]),
+    ("futures_concurrency::future::race::tuple::Race4", &["A", "B", "C", "D"]),
+    ("futures_concurrency::future::race::tuple::Race5", &["A", "B", "C", "D", "E"]),
     // async-std 1.13, futures-lite 2.6: they poll as those do.
     ("async_std::future::timeout::TimeoutFuture", &["future"]),
     ("futures_lite::future::CatchUnwind", &["inner"]),
@@ -314,7 +359,31 @@ pub(super) const SOURCED: &[Sourced] = &[
         &["pending_fut"],
         "stream",
     ),
+    // tokio-stream 0.1.
+    sourced("tokio_stream::stream_ext::then::Then", &["future"], "stream"),
 ];
+
+/// Futures of the next item of a stream. They are terminated as their stream is.
+pub(super) const OF_FUSED_STREAMS: [&str; 2] = [
+    "futures_util::stream::stream::next::Next",
+    "futures_util::stream::stream::select_next_some::SelectNextSome",
+];
+
+/// Types that have items beside what they poll, and wait for nothing else. They are no pollers, as
+/// what they poll is a sink.
+pub(super) const WITH_ITEMS: [&str; 2] =
+    ["futures_util::sink::buffer::Buffer", "futures_util::sink::feed::Feed"];
+
+/// A list of futures. It is terminated if it has none.
+pub(super) const UNORDERED: &str = "futures_util::stream::futures_unordered::FuturesUnordered";
+
+/// It keeps its source when that is over, and has a flag for it.
+pub(super) const FLATTENED: &str =
+    "futures_util::stream::stream::flatten_unordered::FlattenUnorderedWithFlowController";
+
+/// It keeps its streams when they are over, and has a state for it.
+pub(super) const TWO_STREAMS: &str =
+    "futures_util::stream::select_with_strategy::SelectWithStrategy";
 
 /// It keeps its stream when that is over, and has a flag for it.
 pub(super) const FUSED_STREAM: &str = "futures_util::stream::stream::fuse::Fuse";

@@ -4,6 +4,8 @@ use memscope_layout::{Discriminant, Field, FutureType, Layouts, Shape, TypeId, V
 
 use super::{
     asked::{Asked, Source, variant},
+    besides,
+    candidates::{perhaps, side_by_side, some_of},
     joined::Joined,
     known::{self, Rule},
     layouts::written,
@@ -11,8 +13,8 @@ use super::{
     listed::{self, List},
     masks,
     tree::{MOST_DEPTH, Step},
-    tuple::{Disabled, MOST_NAMED, arity, named},
-    walk_end::{Branch, WalkEnd},
+    tuple::{Disabled, arity},
+    walk_end::WalkEnd,
 };
 use crate::primitives::StaticRef;
 
@@ -51,6 +53,20 @@ impl Reach {
     fn is_by_hand(self) -> bool {
         matches!(self, Self::ByHand(_) | Self::StillByHand)
     }
+
+    /// Whether the type may be polled here as a sink. A stream that is a sink as well polls then
+    /// its sink, and not what it has of its stream.
+    pub(super) fn may_be_sink(self, future: &FutureType) -> bool {
+        self.is_by_hand() && future.is_sink
+    }
+
+    /// The rule of a type here.
+    pub(super) fn rule(self, layouts: &Layouts, future: &FutureType) -> Rule {
+        match known::rule(layouts, future) {
+            Rule::Polls(_) if self.may_be_sink(future) => Rule::ByHand,
+            rule => rule,
+        }
+    }
 }
 
 /// How a walk goes on from a node, and the tuple that the node is a part of.
@@ -63,6 +79,9 @@ pub(super) struct StepKind {
     pub(super) disabled: Disabled,
     /// Whether the list of the type that the walk is in is known to have room.
     pub(super) has_room: bool,
+    /// Whether the type is known to have nothing else to wait for, or perhaps has. `None` if that
+    /// was not asked.
+    pub(super) nothing_else: Option<bool>,
 }
 
 impl StepKind {
@@ -73,7 +92,8 @@ impl StepKind {
 
     pub(super) fn new(step: Step, reach: Reach) -> Self {
         let disabled = Disabled::default();
-        Self { step, beside: None, waits_itself: false, reach, disabled, has_room: false }
+        let (has_room, nothing_else) = (false, None);
+        Self { step, beside: None, waits_itself: false, reach, disabled, has_room, nothing_else }
     }
 }
 
@@ -96,23 +116,7 @@ pub(super) fn resolve_enabled(
     reach: Reach,
     disabled: Disabled,
 ) -> StepKind {
-    let mut way = StepKind::new(Step::End(WalkEnd::TooDeep), reach);
-    way.disabled = disabled;
-    way.step = way.find(layouts, id, start);
-    way
-}
-
-/// The same in a type whose list is known to have room.
-pub(super) fn resolve_with_room(
-    layouts: &Layouts,
-    id: TypeId,
-    start: u64,
-    reach: Reach,
-) -> StepKind {
-    let mut way = StepKind::new(Step::End(WalkEnd::TooDeep), reach);
-    way.has_room = true;
-    way.step = way.find(layouts, id, start);
-    way
+    StepKind { disabled, ..StepKind::begin(reach) }.find_step(layouts, id, start)
 }
 
 /// How a walk goes on in this variant of the enum at `start`.
@@ -123,24 +127,44 @@ pub(super) fn resolve_variant(
     start: u64,
     reach: Reach,
 ) -> StepKind {
-    if known::is_output(enumeration, &variant.name) {
+    let may_be_sink = reach.may_be_sink(enumeration);
+    if !may_be_sink && known::is_output(enumeration, &variant.name) {
         return StepKind::end(WalkEnd::NoFuture(written(&enumeration.name)));
     }
     let fields: Vec<&Field> = variant.fields.iter().collect();
-    if reach.is_still() && may_wait_for_more(layouts, enumeration) {
+    let is_by_hand = reach.rule(layouts, enumeration) == Rule::ByHand;
+    if reach.is_still() && is_by_hand && !variant.is_data_besides {
         let stop = match fields[..] {
             [] => WalkEnd::Leaf(written(&enumeration.name)),
-            _ => perhaps(layouts, enumeration, &fields, start),
+            _ => perhaps(layouts, enumeration, &fields, start, variant.is_closed_besides),
         };
         return StepKind { reach, ..StepKind::end(stop) };
     }
     match only(layouts, enumeration, &fields, start, false, reach) {
-        Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset), reach),
+        Ok(field) => {
+            let start = start.saturating_add(field.offset);
+            let mut way = resolve(layouts, field.future_type, start, reach);
+            if way.beside.is_none() && known::polls_two(enumeration, variant) {
+                way.beside = Some(written(&enumeration.name));
+            }
+            way
+        }
         Err(stop) => StepKind { reach, ..StepKind::end(stop) },
     }
 }
 
 impl StepKind {
+    /// How a walk begins, before it is known how it goes on.
+    pub(super) fn begin(reach: Reach) -> Self {
+        Self::new(Step::End(WalkEnd::TooDeep), reach)
+    }
+
+    /// How it goes on in a value of this type that begins at `start`.
+    pub(super) fn find_step(mut self, layouts: &Layouts, id: TypeId, start: u64) -> Self {
+        self.step = self.find(layouts, id, start);
+        self
+    }
+
     fn find(&mut self, layouts: &Layouts, mut id: TypeId, mut start: u64) -> Step {
         let (mut drops_last, mut source) = (false, None);
         // Each turn goes into a field, and no type contains itself.
@@ -148,13 +172,21 @@ impl StepKind {
             let Some(future) = layouts.future_type(id) else {
                 return Step::End(WalkEnd::NotUnderstood);
             };
-            if let Err(stop) = self.enter(layouts, id, future, start) {
+            let nothing_else = self.nothing_else.take();
+            if nothing_else.is_none()
+                && let Some(step) = besides::step(layouts, id, future, start, self.reach)
+            {
+                return step;
+            }
+            let nothing_else = nothing_else == Some(true);
+            if let Err(stop) = self.enter(layouts, id, future, start, nothing_else) {
                 return Step::End(stop);
             }
             if let Some(step) = masks::step(id, future, start, self.reach) {
                 return step;
             }
-            let has_room = std::mem::take(&mut self.has_room);
+            let may_be_sink = self.reach.may_be_sink(future);
+            let has_room = std::mem::take(&mut self.has_room) || may_be_sink;
             if !has_room && let Some(step) = limited::step(id, future, start, self.reach) {
                 return step;
             }
@@ -212,7 +244,8 @@ impl StepKind {
                     let queue = future.queue_offset.and_then(|it| offset(start, it));
                     return Step::End(match queue {
                         Some(queue) => WalkEnd::Queued { name, queue },
-                        None => WalkEnd::Leaf(name),
+                        None if future.is_closed_besides => WalkEnd::Leaf(name),
+                        None => WalkEnd::Opaque(name),
                     });
                 }
             };
@@ -220,7 +253,7 @@ impl StepKind {
             if fields.is_empty() && several {
                 return Step::End(disabled.leaves(&future.name));
             }
-            source = Source::of(future, id, start);
+            source = Source::of(future, id, start).filter(|_| !may_be_sink);
             match only(layouts, future, &fields, start, drops_last, self.reach) {
                 Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
                 Err(stop) => return Step::End(disabled.note(&future.name, stop)),
@@ -243,6 +276,7 @@ impl StepKind {
         id: TypeId,
         future: &FutureType,
         start: u64,
+        nothing_else: bool,
     ) -> Result<(), WalkEnd> {
         let name_of = |id| layouts.future_type(id).map_or_else(String::new, |it| written(&it.name));
         match (&future.shape, self.reach) {
@@ -266,7 +300,7 @@ impl StepKind {
             Shape::Struct(_) if !self.reach.is_still() && known::is_of_futures(layouts, future) => {
                 Rule::ByHand
             }
-            Shape::Struct(_) | Shape::Enum { .. } => known::rule(layouts, future),
+            Shape::Struct(_) | Shape::Enum { .. } => self.reach.rule(layouts, future),
             Shape::Coroutine(_) => Rule::Polls(&[]),
             _ => Rule::Part,
         };
@@ -275,7 +309,16 @@ impl StepKind {
             self.reach = if is_by_hand { Reach::StillByHand } else { Reach::Still };
         }
         match rule {
-            Rule::ByHand => self.enter_by_hand(layouts, id, future, start),
+            Rule::ByHand => self.enter_by_hand(layouts, id, future, start, nothing_else),
+            // What else is in a tuple of such a type may be what it waits for.
+            Rule::Part
+                if self.reach.is_by_hand()
+                    && arity(&future.name) > 0
+                    && !future.is_data_besides =>
+            {
+                let fields = all_fields(future);
+                Err(perhaps(layouts, future, &fields, start, future.is_closed_besides))
+            }
             Rule::Part | Rule::Polls(_) => Ok(()),
         }
     }
@@ -287,36 +330,26 @@ impl StepKind {
         id: TypeId,
         future: &FutureType,
         start: u64,
+        nothing_else: bool,
     ) -> Result<(), WalkEnd> {
         let is_still = self.reach.is_still();
         if !future.is_plain_besides && !is_still {
             return Err(WalkEnd::ByHand(written(&future.name)));
         }
-        if !future.is_data_besides {
+        let nothing_else =
+            nothing_else || future.is_data_besides || known::has_only_items_besides(future);
+        if !nothing_else {
+            let fields = all_fields(future);
             return match &future.shape {
                 // Which variant it is tells what it has.
                 Shape::Enum { discriminant: Some(_), .. } if is_still => Ok(()),
-                _ => Err(perhaps(layouts, future, &all_fields(future), start)),
+                _ => Err(perhaps(layouts, future, &fields, start, future.is_closed_besides)),
             };
         }
         if !is_still {
             self.reach = Reach::ByHand(id);
         }
         Ok(())
-    }
-}
-
-/// Whether the type was written by hand and has something besides futures that it may wait for.
-fn may_wait_for_more(layouts: &Layouts, future: &FutureType) -> bool {
-    !future.is_data_besides && known::rule(layouts, future) == Rule::ByHand
-}
-
-/// The end of a walk in such a type, which has futures in these fields.
-fn perhaps(layouts: &Layouts, future: &FutureType, fields: &[&Field], start: u64) -> WalkEnd {
-    WalkEnd::Perhaps {
-        name: written(&future.name),
-        futures: functions(layouts, fields),
-        branches: branches(fields, start),
     }
 }
 
@@ -330,7 +363,7 @@ pub(super) fn only<'l>(
     drops_last: bool,
     reach: Reach,
 ) -> Result<&'l Field, WalkEnd> {
-    let rule = known::rule(layouts, future);
+    let rule = reach.rule(layouts, future);
     let is_by_hand = match rule {
         Rule::ByHand => true,
         Rule::Part => reach.is_by_hand(),
@@ -354,11 +387,7 @@ pub(super) fn only<'l>(
             let is_work = |it: &&&Field| !known::is_signal(layouts, it.future_type);
             let mut works = several.iter().filter(is_work);
             match (works.next(), works.next()) {
-                _ if is_by_hand => Err(WalkEnd::SomeOf {
-                    name,
-                    futures: functions(layouts, several),
-                    branches: branches(several, start),
-                }),
+                _ if is_by_hand => Err(some_of(layouts, future, several, start)),
                 // The name of the tuple says that this is not all.
                 (Some(field), None) if arity(&future.name) > 1 && field.is_certain => Ok(field),
                 _ => Err(side_by_side(layouts, future, several, start)),
@@ -374,40 +403,6 @@ pub(super) fn all_fields(future: &FutureType) -> Vec<&Field> {
         Shape::Enum { variants, .. } => variants.iter().flat_map(|it| &it.fields).collect(),
         _ => Vec::new(),
     }
-}
-
-pub(super) fn side_by_side(
-    layouts: &Layouts,
-    future: &FutureType,
-    several: &[&Field],
-    start: u64,
-) -> WalkEnd {
-    WalkEnd::SideBySide {
-        name: written(&future.name),
-        count: several.len(),
-        futures: functions(layouts, several),
-        branches: branches(several, start),
-    }
-}
-
-/// The futures in these fields of a value that begins at `start`.
-fn branches(fields: &[&Field], start: u64) -> Box<[Branch]> {
-    let branches = fields.iter().map(|field| Branch {
-        to: field.future_type,
-        start: start.saturating_add(field.offset),
-        is_certain: field.is_certain,
-        child: StaticRef::none(),
-    });
-    branches.collect()
-}
-
-/// What the futures in these fields are, as people write them.
-fn functions(layouts: &Layouts, several: &[&Field]) -> Vec<String> {
-    let names = several.iter().take(MOST_NAMED).map(|field| {
-        let future = layouts.future_type(known::inside(layouts, field.future_type));
-        named(future.map_or("", |it| &it.name))
-    });
-    names.collect()
 }
 
 fn state(layouts: &Layouts, index: usize, start: u64) -> Step {

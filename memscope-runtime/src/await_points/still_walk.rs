@@ -14,7 +14,7 @@ use super::{
     layouts::{self, usize_of},
     listed::List,
     resolve::{Reach, resolve},
-    tree::{Node, ROOTS, Root, Step, place_of_root},
+    tree::{self, Node, ROOTS, Root, Step, place_of_root},
     walk_end::WalkEnd,
 };
 #[cfg(all(feature = "layout", feature = "tokio"))]
@@ -239,7 +239,7 @@ impl StillPlace {
         left: &mut Left,
     ) -> Option<usize> {
         left.branches = left.branches.checked_sub(stop.branches().len())?;
-        self.is_whole = true;
+        self.is_whole = !stop.branches().is_empty();
         let mut queue = None;
         for branch in stop.branches() {
             let Some(first) = node.branch(branch) else {
@@ -255,7 +255,40 @@ impl StillPlace {
             }
         }
         self.goes_on = self.branches.len() == 1 && self.is_whole && stop.several().is_some();
+        if !self.goes_on && matches!(stop, WalkEnd::Perhaps { .. } | WalkEnd::SomeOf { .. }) {
+            self.settle_candidates();
+        }
         queue.filter(|_| self.goes_on)
+    }
+
+    /// Leaves of what is perhaps awaited the places with a function, and those that surely have
+    /// none. If one may have a function that is not known, none is left: what is awaited may not be
+    /// among the others.
+    fn settle_candidates(&mut self) {
+        let (mut known, mut is_known) = (Vec::new(), self.is_whole);
+        for branch in std::mem::take(&mut self.branches) {
+            is_known &= branch.spread(self.node, &mut known);
+        }
+        self.is_whole = is_known;
+        if is_known {
+            self.branches = known;
+        }
+    }
+
+    /// Adds this place to the known ones, or those in it if no function is before them. Returns
+    /// `false` if it may have others.
+    fn spread(self, above: u32, known: &mut Vec<Self>) -> bool {
+        if tree::has_function_below(self.node, above) {
+            known.push(self);
+            return true;
+        }
+        if self.branches.is_empty() {
+            let is_leaf = tree::end_at(self.node).is_some_and(WalkEnd::has_no_function);
+            known.push(self);
+            return is_leaf;
+        }
+        let is_whole = self.is_whole;
+        self.branches.into_iter().fold(is_whole, |is_known, it| it.spread(above, known) && is_known)
     }
 
     /// Follows each future of a list.
@@ -367,6 +400,10 @@ fn step(
         Step::Limit(limited) => {
             let is_full = limited.is_full(*at, |address| word(memory, address))?;
             node.with_limit(is_full)
+        }
+        Step::Options(options) => {
+            let number = |address, size| number(memory, address, 0, size);
+            node.with_options(options.are_none(*at, number)?)
         }
         Step::End(_) => None,
     }

@@ -20,6 +20,7 @@ use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 use super::walk::{self, Start};
 use super::{
     asked::Asked,
+    besides::Options,
     givers,
     grow::{Draft, add, behind, find_or_make_root, make},
     layouts::{self, locals_of, place_of, written},
@@ -169,6 +170,8 @@ pub(crate) enum Step {
     Mask { pointer: usize, size: u8, start: u64, closure: TypeId, children: StaticRef<Seen> },
     /// Into a type that polls its stream only while its list has room.
     Limit(Box<Limited>),
+    /// Into a type that has all else that it may wait for in `Option`s.
+    Options(Box<Options>),
     /// Nowhere: the walk ends.
     End(WalkEnd),
 }
@@ -181,6 +184,7 @@ impl Step {
             Self::Variant { children, .. } => 2 * children.len(),
             Self::End(stop) => 3 * stop.branches().len(),
             Self::Limit(_) => 8,
+            Self::Options(_) => 12,
             Self::Pointer { .. } | Self::Object { .. } | Self::Mask { .. } => 0,
         }
     }
@@ -375,6 +379,19 @@ pub(super) fn end_at(id: u32) -> Option<&'static WalkEnd> {
         Step::End(stop) => Some(stop),
         _ => None,
     }
+}
+
+/// Whether a function waits on the way from the node `above` to this one.
+pub(super) fn has_function_below(id: u32, above: u32) -> bool {
+    let node = |id: u32| NODES.get(id.checked_sub(1)?)?.get();
+    let mut at = node(id);
+    while let Some(node) = at.filter(|node| node.id.load(Ordering::Relaxed) != above) {
+        if node.frame.is_some() {
+            return true;
+        }
+        at = node.parent;
+    }
+    false
 }
 
 /// The async backtrace that a node's number stands for, the outermost function first, and why it

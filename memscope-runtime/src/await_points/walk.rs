@@ -122,8 +122,8 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
                 let mask = unsafe { number(mask, 0, *size) };
                 node.with_mask(mask)
             }
-            // A limit is asked for only in memory that stands still.
-            Step::Limit(_) | Step::State { .. } | Step::End(_) => None,
+            // These are asked for only in memory that stands still.
+            Step::Limit(_) | Step::Options(_) | Step::State { .. } | Step::End(_) => None,
         };
         match next {
             Some(next) => node = next,

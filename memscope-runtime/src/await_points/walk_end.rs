@@ -26,8 +26,10 @@ pub(crate) enum WalkEnd {
     NotJoined(&'static str),
     /// The task waits for this type, which has no state machine in it.
     Leaf(String),
-    /// The same. The address of the queue that it waits in is at this offset, from the start of the
-    /// block that the walk is in.
+    /// The same of a type that may have functions which are not known: in a list, or behind a lock.
+    Opaque(String),
+    /// The same as of a leaf. The address of the queue that it waits in is at this offset, from the
+    /// start of the block that the walk is in.
     Queued { name: String, queue: usize },
     /// The type polls so many futures side by side. The first ones are named.
     SideBySide { name: String, count: usize, futures: Vec<String>, branches: Box<[Branch]> },
@@ -95,6 +97,11 @@ impl WalkEnd {
         }
     }
 
+    /// Whether what is awaited surely has no function.
+    pub(super) fn has_no_function(&self) -> bool {
+        matches!(self, Self::Leaf(_) | Self::Queued { .. }) || self.not_awaited().is_some()
+    }
+
     /// What is surely not awaited where the walk ends.
     pub(super) fn not_awaited(&self) -> Option<&'static str> {
         match self {
@@ -109,7 +116,9 @@ impl WalkEnd {
     pub(super) fn say(&self) -> String {
         match self {
             Self::NotJoined(why) => format!("it cannot be looked into: {why}"),
-            Self::Leaf(name) | Self::Queued { name, .. } => format!("waits for {name}"),
+            Self::Leaf(name) | Self::Opaque(name) | Self::Queued { name, .. } => {
+                format!("waits for {name}")
+            }
             Self::SideBySide { name, count, futures, .. } => {
                 let more = match count.saturating_sub(futures.len()) {
                     0 => String::new(),
@@ -129,10 +138,17 @@ impl WalkEnd {
             Self::ByHand(name) => format!(
                 "waits for {name}, which is written by hand and may have lent its parts to another thread: the walk ends there"
             ),
-            Self::Perhaps { name, futures, .. } => format!(
-                "waits for {name}, perhaps for {} in it: it is written by hand and may wait for something else",
-                futures.join(" or ")
-            ),
+            Self::Perhaps { name, futures, branches } => {
+                let rest = if branches.is_empty() {
+                    ", in which there may be other functions"
+                } else {
+                    ""
+                };
+                format!(
+                    "waits for {name}, perhaps for {} in it: it is written by hand and may wait for something else{rest}",
+                    futures.join(" or ")
+                )
+            }
             Self::PointerByHand(pointer, name) => format!(
                 "waits for {pointer}: the walk ends there, as {name} around it is written by hand and may have lent it to another thread"
             ),

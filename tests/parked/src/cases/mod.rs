@@ -1,8 +1,12 @@
 //! The cases, by family.
 
+mod adapters;
 mod async_streams;
+mod beside_others;
+mod both_ways;
 mod by_hand;
 mod by_hand_parts;
+mod by_hand_states;
 mod concurrency;
 mod control_flow;
 mod database;
@@ -15,9 +19,12 @@ mod http;
 mod io_and_process;
 mod lists;
 mod macros;
+mod middle_of_requests;
+mod over_and_kept;
 mod polled_before;
 mod same_names;
 mod selects;
+mod service_loops;
 mod services;
 mod sinks_and_channels;
 mod sources;
@@ -37,9 +44,13 @@ macro_rules! families {
 
 /// The families: their names, files and sources.
 pub(crate) const FAMILIES: &[(&str, &str, &str)] = families![
+    adapters,
     async_streams,
+    beside_others,
+    both_ways,
     by_hand,
     by_hand_parts,
+    by_hand_states,
     concurrency,
     control_flow,
     database,
@@ -52,9 +63,12 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = families![
     io_and_process,
     lists,
     macros,
+    middle_of_requests,
+    over_and_kept,
     polled_before,
     same_names,
     selects,
+    service_loops,
     services,
     sinks_and_channels,
     sources,
@@ -76,17 +90,24 @@ pub(crate) async fn spawn() {
     tokio_sync::spawn();
     io_and_process::spawn();
     tokio_util::spawn();
+    adapters::spawn();
     async_streams::spawn();
     concurrency::spawn();
     macros::spawn();
+    middle_of_requests::spawn();
     wrappers::spawn();
+    beside_others::spawn();
+    both_ways::spawn();
     by_hand::spawn();
     by_hand_parts::spawn();
+    by_hand_states::spawn();
     full_lists::spawn();
+    over_and_kept::spawn();
     polled_before::spawn();
     selects::spawn().await;
     further::spawn();
     control_flow::spawn();
+    service_loops::spawn();
     services::spawn();
     same_names::spawn();
     sources::spawn();
