@@ -10,6 +10,7 @@
 
 pub mod files_apart;
 pub mod programs;
+pub mod shelf;
 pub mod workers;
 
 #[doc(hidden)]

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    human::LIBRARIES,
+    human::is_of_library,
     state_machine::LocalProfile,
     text::{MOST_NAME, cell, path_end},
 };
@@ -140,8 +140,7 @@ impl AwaitPoint {
 impl AwaitFrame {
     /// Whether it is the program's own code: see [`AwaitPoint::own`].
     pub(crate) fn is_own(&self) -> bool {
-        let file = self.file.replace('\\', "/");
-        !file.is_empty() && !LIBRARIES.iter().any(|folder| file.contains(folder))
+        !self.file.is_empty() && !is_of_library(&self.file)
     }
 }
 

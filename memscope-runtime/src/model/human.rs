@@ -5,8 +5,7 @@ use std::fmt;
 pub(crate) use super::text::{cell, path_end};
 
 /// Folders that hold the sources of libraries, not of the program.
-pub(super) const LIBRARIES: [&str; 4] =
-    ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"];
+const LIBRARIES: [&str; 4] = ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"];
 
 /// The path of a source file on one line of at most `most` columns: `…` and its last folders if it
 /// is too long.
@@ -31,6 +30,13 @@ pub(crate) fn of_crate(file: &str) -> &str {
         Some(if has_name { inside } else { rest })
     });
     inside.map_or(file, |file| file.strip_prefix("library/").unwrap_or(file))
+}
+
+/// Whether a source file is that of a library, as far as its path tells: of a crate that is not in
+/// the program's workspace.
+pub(crate) fn is_of_library(file: &str) -> bool {
+    let file = file.replace('\\', "/");
+    LIBRARIES.iter().any(|folder| file.contains(*folder))
 }
 
 /// Bytes that print in binary units: `512 B`, `1.5 KiB`, `3.0 MiB`.

@@ -14,17 +14,12 @@ use tokio::{
 
 use crate::{
     clock::sleep,
-    service::{Mode, Service, judge, lock, rounds, three_sites},
+    service::{Mode, healthy, judge, lock, rounds, three_sites},
 };
 
-macro_rules! services {
-    ($($run:ident: $name:literal;)*) => {
-        pub(crate) const HEALTHY: &[Service] =
-            &[$(Service { name: $name, fault: None, run: |mode| Box::pin($run(mode)) },)*];
-    };
-}
+healthy! {
+    HEALTHY, Mode::ALL;
 
-services! {
     idle_clients: "clients that come, stay and are idle";
     rising_clients: "clients that still come";
     bounded_map: "a cache of 64 keys, asked for at random";

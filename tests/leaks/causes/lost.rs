@@ -8,7 +8,7 @@ use tokio::task::yield_now;
 use crate::service::{Mode, faults, judge, rounds};
 
 faults! {
-    LOST in "lost";
+    LOST in "lost", Mode::ALL;
 
     forgotten: "requests each of which forgets a box", Retained at "request", Unknown | Lost: "`mem::forget`", "nothing";
     given_up: "requests each of which makes a raw pointer and drops it", Retained at "request", Unknown | Lost: "`into_raw`", "nothing";

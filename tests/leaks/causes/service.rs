@@ -4,12 +4,15 @@ use std::{
     env,
     future::Future,
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use memscope_rs::{
     __private::look_up_names,
-    analysis::Leaks,
+    analysis::{Leak, Leaks, Severity},
     async_memory::{MemorySnapshot, get_memory_snapshot, heap_graph, track},
 };
 use tokio::task::JoinHandle;
@@ -21,28 +24,45 @@ pub(crate) struct Service {
     pub(crate) name: &'static str,
     /// What must be found; `None`: it is healthy.
     pub(crate) fault: Option<Fault>,
+    /// How it is run.
+    pub(crate) modes: &'static [Mode],
     pub(crate) run: fn(Mode) -> Pin<Box<dyn Future<Output = Leaks>>>,
 }
 
 /// The services of a module that have a fault, each a function of it: what it is, what must be found
 /// at which site, the cause and words of its cure, and of what holds it.
 macro_rules! faults {
-    ($all:ident in $module:literal; $($run:ident: $name:literal, $($kind:ident)|+ at $site:literal, $($cause:ident)|+: $cure:literal, $holder:literal;)*) => {
+    ($all:ident in $module:literal, $modes:expr; $($run:ident: $name:literal, $($kind:ident)|+ at $site:literal, $($cause:ident)|+: $cure:literal, $holder:literal;)*) => {
         pub(crate) const $all: &[$crate::service::Service] = &[$($crate::service::Service {
             name: $name,
             fault: Some($crate::Fault {
                 kinds: &[$(::memscope_rs::analysis::LeakKind::$kind),+],
                 site: $site,
                 code: concat!($module, "::", stringify!($run)),
+                source: include_str!(concat!($module, ".rs")),
                 causes: &[$(::memscope_rs::analysis::LeakCause::$cause),+],
                 cure: $cure,
                 holder: $holder,
             }),
+            modes: &$modes,
             run: |mode| Box::pin($run(mode)),
         },)*];
     };
 }
 pub(crate) use faults;
+
+/// The services of a module that are healthy, each a function of it.
+macro_rules! healthy {
+    ($all:ident, $modes:expr; $($run:ident: $name:literal;)*) => {
+        pub(crate) const $all: &[$crate::service::Service] = &[$($crate::service::Service {
+            name: $name,
+            fault: None,
+            modes: &$modes,
+            run: |mode| Box::pin($run(mode)),
+        },)*];
+    };
+}
+pub(crate) use healthy;
 
 /// Whether tasks are annotated.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,6 +100,11 @@ impl Mode {
 /// Elsewhere there are no graphs of the heap.
 pub(crate) const HAS_GRAPHS: bool = cfg!(all(target_os = "linux", target_pointer_width = "64"));
 
+/// Whether the service that runs has no fault.
+pub(crate) static IS_HEALTHY: AtomicBool = AtomicBool::new(false);
+/// What was found above *low* in a healthy service, after any of its rounds.
+pub(crate) static ALARMS: Mutex<Vec<Leak>> = Mutex::new(Vec::new());
+
 const ROUNDS: usize = 16;
 /// A round is 36 seconds of the service's time, and all of them are nearly ten minutes.
 const BEATS: u64 = 60;
@@ -91,6 +116,11 @@ pub(crate) async fn rounds(mut work: impl AsyncFnMut(usize)) {
         work(round).await;
         clock::pass(BEATS);
         look();
+        if IS_HEALTHY.load(Ordering::Relaxed) {
+            // It is healthy at any length of observation.
+            let alarms = named().leaks().into_iter().filter(|leak| leak.severity > Severity::Low);
+            lock(&ALARMS).extend(alarms);
+        }
     }
 }
 
@@ -123,12 +153,18 @@ fn look() -> MemorySnapshot {
     get_memory_snapshot()
 }
 
-/// The findings; with the graph of the heap if it is on.
-pub(crate) fn judge() -> Leaks {
+/// Takes a snapshot that has the names of all functions as well.
+fn named() -> MemorySnapshot {
     let mut snapshot = look();
     while snapshot.stack_names_pending() != 0 {
         snapshot = look();
     }
+    snapshot
+}
+
+/// The findings; with the graph of the heap if it is on.
+pub(crate) fn judge() -> Leaks {
+    let mut snapshot = named();
     if env::var("MEMSCOPE_HOLDERS").is_ok_and(|it| it == "on") && HAS_GRAPHS {
         snapshot = snapshot.with_heap_graph(heap_graph().expect("a graph"));
     }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 faults! {
-    SEVERAL in "several";
+    SEVERAL in "several", Mode::ALL;
 
     events: "a list of events that requests of three kinds add to", Growing at "order", List: "what is done with, or bound it", "EVENTS";
     replies: "a map of replies that requests of three kinds add to", Growing at "search", Map: "a capacity or an age", "REPLIES";

@@ -26,7 +26,7 @@ use crate::{
 };
 
 faults! {
-    SICK in "sick";
+    SICK in "sick", Mode::ALL;
 
     statements: "a cache of statements, each text in it once", Retained at "request", Map: "a capacity or an age", "STATEMENTS";
     sessions: "sessions in a tree that are never removed", Retained at "login", Map: "must lose an entry", "SESSIONS";

@@ -5,8 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    cause::{Clue, Part, is_room_of_queue, is_sent},
+    cause::{Clue, Part},
     evidence::{Evidence, place_of, place_of_task},
+    kind::{is_room_of_queue, is_sent},
     wording::{at, places, several},
 };
 use crate::{

@@ -25,7 +25,7 @@ const LEAST_SAMPLES: u64 = 2;
 const MOST_VARIABLES: usize = 5;
 
 /// A finding, and how it grows if it is judged by that.
-type Judged = (Leak, Option<Growth>);
+pub(super) type Judged = (Leak, Option<Growth>);
 
 /// A finding, its function, and the bytes of all samples of its site.
 struct Call {
@@ -108,13 +108,7 @@ fn together(mut calls: Vec<Call>, evidence: &Evidence<'_>) -> Option<Judged> {
         all.add(one);
         all
     })?;
-    let (largest, others) = leaks.split_first()?;
-    let bytes = sum(leaks.iter().map(|leak| leak.bytes));
-    let rates = leaks.iter().filter_map(|leak| leak.bytes_per_day);
-    let bytes_per_day = rates.reduce(u64::saturating_add);
-    let may_be_load = leaks.iter().any(|leak| leak.may_be_load);
-    // A cache that each of ten handlers fills a bit is no worse than what each of them has.
-    let severity = leaks.iter().map(|leak| leak.severity).max()?;
+    let largest = leaks.first()?;
     let name = function.names();
     let sites: Vec<&str> = leaks.iter().map(|leak| &*leak.place.name).collect();
     let text = format!(
@@ -123,30 +117,14 @@ fn together(mut calls: Vec<Call>, evidence: &Evidence<'_>) -> Option<Judged> {
         names(&sites),
         Held::without_sentence(&largest.evidence),
     );
-    let mut variables: Vec<String> = Vec::new();
-    for name in leaks.iter().flat_map(|leak| &leak.variables) {
-        if variables.len() < MOST_VARIABLES && !variables.contains(name) {
-            variables.push(name.clone());
-        }
-    }
-    let leak = Leak {
-        severity,
-        others: others.iter().map(|leak| leak.place.clone()).collect(),
-        bytes,
-        count: sum(leaks.iter().map(|leak| leak.count)),
-        oldest_ns: leaks.iter().filter_map(|leak| leak.oldest_ns).max(),
-        bytes_per_day,
-        may_be_load,
-        evidence: text,
-        ..largest.clone()
-    };
+    let leak = Leak { evidence: text, ..sum_of(&leaks)? };
     let since_ns = growth.map(|growth| growth.course.first().at_ns);
     let places: Vec<Place> = leaks.iter().map(|leak| leak.place.clone()).collect();
     let has_ended = leak.kind == LeakKind::Retained;
     let keeper = Keeper {
-        variables,
+        variables: leak.variables.clone(),
         clue: evidence.clue_of_sites(&places, since_ns).unwrap_or_default(),
-        held: evidence.held_of_sites(&sites, bytes / 2),
+        held: evidence.held_of_sites(&sites, leak.bytes / 2),
         has_ended,
         is_outside: !has_ended,
         ..Keeper::default()
@@ -162,6 +140,31 @@ fn together(mut calls: Vec<Call>, evidence: &Evidence<'_>) -> Option<Judged> {
         (percent(function.bytes, sampled_bytes), several(function.samples, "sample", "samples"));
     let allocated_at = Some(format!("{function}, ≈ {share} by {samples}"));
     Some((Leak { allocated_at, ..leak }, growth))
+}
+
+/// What several findings have together. The first has the most bytes.
+pub(super) fn sum_of(leaks: &[Leak]) -> Option<Leak> {
+    let (largest, others) = leaks.split_first()?;
+    let rates = leaks.iter().filter_map(|leak| leak.bytes_per_day);
+    let mut variables: Vec<String> = Vec::new();
+    for name in leaks.iter().flat_map(|leak| &leak.variables) {
+        if variables.len() < MOST_VARIABLES && !variables.contains(name) {
+            variables.push(name.clone());
+        }
+    }
+    let of_others = others.iter().flat_map(|leak| [&leak.place].into_iter().chain(&leak.others));
+    Some(Leak {
+        // A cache that each of ten handlers fills a bit is no worse than what each of them has.
+        severity: leaks.iter().map(|leak| leak.severity).max()?,
+        others: largest.others.iter().chain(of_others).cloned().collect(),
+        bytes: sum(leaks.iter().map(|leak| leak.bytes)),
+        count: sum(leaks.iter().map(|leak| leak.count)),
+        oldest_ns: leaks.iter().filter_map(|leak| leak.oldest_ns).max(),
+        bytes_per_day: rates.reduce(u64::saturating_add),
+        may_be_load: leaks.iter().any(|leak| leak.may_be_load),
+        variables,
+        ..largest.clone()
+    })
 }
 
 #[cfg(test)]
@@ -211,7 +214,7 @@ mod tests {
         let found = leaks(&[LIST, SHOW, SAVE], &json!({}));
         let [leak] = found.findings() else { panic!("{found}") };
         assert_eq!((leak.kind, leak.bytes, leak.count), (LeakKind::Retained, 6 << 20, 3_600));
-        assert_eq!((leak.severity, leak.bytes_per_day), (Severity::Medium, Some(1_811_939_328)));
+        assert_eq!((leak.severity, leak.bytes_per_day), (Severity::Low, Some(1_811_939_328)));
         let others: Vec<&str> = leak.others.iter().map(|it| &*it.name).collect();
         assert_eq!((&*leak.place.name, others), ("list", vec!["save", "show"]));
         let said = "Tasks of 3 sites call `app::audit`, which allocates most of what each of them \

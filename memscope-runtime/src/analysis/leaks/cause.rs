@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::code::{Code as Allocating, Codes, SPAWNS, Share};
-use crate::model::{StackFrame, StackProfile, symbol::Code};
+use super::{
+    code::{Code as Allocating, Codes, SPAWNS, Share},
+    kind::{is_sent, of_frames},
+};
+use crate::model::StackProfile;
 
 /// What keeps the bytes of a finding, as far as it is known. The usual cure depends on it.
 #[derive(
@@ -65,6 +68,8 @@ pub(super) struct Clue {
     pub(super) by: String,
     /// The samples of all stacks that are of this cause.
     pub(super) cause_samples: u64,
+    /// The blocks of this cause are tables of maps, and none is known to be large.
+    pub(super) has_small_tables: bool,
     /// The code that sends some of the bytes into a channel, by two samples or more.
     pub(super) sends: Option<String>,
     /// The program's functions of the largest stack, the innermost first.
@@ -76,6 +81,9 @@ pub(super) struct Clue {
     pub(super) samples: u64,
     /// Other code that has a fair share: the text, its bytes and samples.
     pub(super) other: Option<(String, u64, u64)>,
+    /// The collection that the same function of the program moves to more room: what it allocates
+    /// may be in there. Its kind, the function by which it is known, and the program's function.
+    pub(super) beside: Option<(LeakCause, String, String)>,
 }
 
 /// The bytes of a call stack that count.
@@ -113,8 +121,13 @@ impl Clue {
         let mut causes: Vec<(LeakCause, u64, u64, String)> = Vec::new();
         let (mut codes, mut sent) = (Codes::default(), Codes::default());
         let mut all_bytes = 0_u64;
-        let stacks = stacks.filter(|part| part.live_bytes != 0 && part.live_samples != 0);
+        let mut tables: Vec<(LeakCause, String, Allocating, u64)> = Vec::new();
         for Part { stack, live_bytes, live_samples } in stacks {
+            // A table that has not moved since then is the one that fills.
+            tables.extend(table(stack, interval));
+            if live_bytes == 0 || live_samples == 0 {
+                continue;
+            }
             all_bytes = all_bytes.saturating_add(live_bytes);
             let (cause, by) = of_frames(&stack.frames).unwrap_or_default();
             let same = causes.iter_mut().find(|it| it.0 == cause);
@@ -138,27 +151,46 @@ impl Clue {
         };
         let other = codes.next().filter(is_fair);
         let most = causes.into_iter().max_by_key(|it| it.1);
-        let (cause, by, cause_samples) = most
+        let most = most
             .filter(|(_, bytes, samples, _)| {
                 // A block much larger than the interval is sampled for sure.
                 let is_large = *bytes / SURELY_SAMPLED >= interval;
                 *bytes >= all_bytes / 2 && (*samples >= LEAST_SAMPLES || is_large)
             })
             .filter(|(cause, bytes, samples, _)| !is_items(*cause, *bytes, *samples, interval))
-            .map_or_else(Default::default, |(cause, _, samples, by)| (cause, by, samples));
+            .unwrap_or_default();
+        let (cause, cause_bytes, cause_samples, by) = most;
+        let has_small_tables =
+            is_table(&by) && !is_in_large_blocks(cause_bytes, cause_samples, interval);
+        tables.retain(|(.., code, _)| {
+            code.own_name().is_some_and(|name| Some(name) == largest.own_name())
+        });
+        let beside = tables.into_iter().max_by_key(|it| it.3);
         let sent = sent.largest_first().into_iter().max_by_key(|it| it.samples);
         let sends = sent.filter(|it| it.samples >= LEAST_SAMPLES).map(|it| it.to_string());
         Some(Self {
             cause,
             by,
             cause_samples,
+            has_small_tables,
             sends,
             code: largest.to_string(),
             code_bytes: largest.bytes,
             all_bytes,
             samples: largest.samples,
             other: other.map(|it| (it.to_string(), it.bytes, it.samples)),
+            beside: beside
+                .map(|(cause, by, code, bytes)| (cause, by, Share::of(code, bytes, 1).names())),
         })
+    }
+
+    /// The same, where each of many tasks has left something, or one goes on and on: then small
+    /// tables are those of maps which are items of something else, and its kind is not known.
+    pub(super) fn without_small_tables(self) -> Self {
+        if !self.has_small_tables {
+            return self;
+        }
+        Self { cause: LeakCause::Unknown, by: String::new(), cause_samples: 0, ..self }
     }
 
     /// Whether so many samples of the code say anything about its bytes.
@@ -174,139 +206,35 @@ impl Clue {
     }
 }
 
+/// The collection in one block that a stack has moved to more room: its kind, the function by which
+/// it is known, the program's function, and its bytes.
+fn table(stack: &StackProfile, interval: u64) -> Option<(LeakCause, String, Allocating, u64)> {
+    let (cause, by) = of_frames(&stack.frames).filter(|_| stack.live_samples != 0)?;
+    let StackProfile { live_bytes, live_samples, .. } = *stack;
+    let is_block = is_in_large_blocks(live_bytes, live_samples, interval) && !is_sent(stack);
+    Some((cause, by, Allocating::innermost_own(&stack.frames)?, live_bytes)).filter(|_| is_block)
+}
+
 /// Whether what looks like a list are items of something else.
 pub(super) fn is_items(cause: LeakCause, bytes: u64, samples: u64, interval: u64) -> bool {
-    let of_list = interval.saturating_mul(INTERVALS_OF_LIST).saturating_mul(samples);
-    cause == LeakCause::List && bytes < of_list
+    cause == LeakCause::List && !is_in_large_blocks(bytes, samples, interval)
 }
 
-/// Whether the stack is that of code that sends into a channel.
-pub(super) fn is_sent(stack: &StackProfile) -> bool {
-    let is_channel = stack.frames.iter().any(|frame| is_channel(&frame.function));
-    is_channel && of_frames(&stack.frames).is_some_and(|(cause, _)| cause == LeakCause::Queue)
+/// Whether each of these samples stands for so many bytes that it is of a block of its own.
+fn is_in_large_blocks(bytes: u64, samples: u64, interval: u64) -> bool {
+    bytes >= interval.saturating_mul(INTERVALS_OF_LIST).saturating_mul(samples)
 }
 
-/// Whether what a channel's stack has allocated is the room of its queue, which stays when the
-/// messages are taken out: flume keeps them in a `VecDeque`. Other channels have a block
-/// for some messages, and free it.
-pub(super) fn is_room_of_queue(stack: &StackProfile) -> bool {
-    let of_queue = |name: &str| name.contains("VecDeque") || name.contains("vec_deque");
-    stack.frames.iter().any(|frame| of_queue(&frame.function))
-}
-
-/// The innermost call that tells what the block belongs to, and its short name. A list counts only
-/// if there is nothing else: maps and queues are made of lists.
-///
-/// Calls from the executor outwards are those of the task that polls, and tell nothing.
-pub(super) fn of_frames(frames: &[StackFrame]) -> Option<(LeakCause, String)> {
-    let (mut is_in_program, mut list) = (false, None);
-    for frame in frames {
-        let code = Code::of_call(&frame.function, frame.file.as_deref());
-        if is_in_program && code == Code::Runtime && !is_channel(&frame.function) {
-            break;
-        }
-        match of_function(&frame.function) {
-            // What only makes room is of a list of any kind, whose name an outer call may have.
-            Some(LeakCause::List) if is_room(&frame.function) => {
-                list.get_or_insert((LeakCause::List, String::new()));
-            }
-            Some(LeakCause::List) => list = Some((LeakCause::List, last_two(&frame.function))),
-            Some(cause) => return Some((cause, last_two(&frame.function))),
-            None => {}
-        }
-        is_in_program |= code == Code::Other;
-    }
-    list
-}
-
-/// What a function puts its bytes into, by its name.
-fn of_function(name: &str) -> Option<LeakCause> {
-    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if has(&SPAWNS) {
-        return None;
-    }
-    if is_channel(name) && has(&["send", "push", "find_block", "grow", "write"]) {
-        return Some(LeakCause::Queue);
-    }
-    if has(&["VecDeque", "vec_deque", "SegQueue", "BinaryHeap", "LinkedList"])
-        && has(&["push", "grow", "extend", "append"])
-    {
-        return Some(LeakCause::Queue);
-    }
-    let is_map = has(&[
-        "hashbrown",
-        "HashMap",
-        "HashSet",
-        "hash_map",
-        "hash::map",
-        "hash::set",
-        "BTreeMap",
-        "BTreeSet",
-        "::btree::",
-        "indexmap",
-        "dashmap",
-        "moka::",
-        "lru::",
-        "slab::Slab",
-    ]);
-    if is_map && has(&["insert", "entry", "Entry", "rehash", "reserve", "extend", "put", "grow"]) {
-        return Some(LeakCause::Map);
-    }
-    if has(&["bytes::bytes_mut", "bytes::BytesMut", "BytesMut>"]) {
-        return Some(LeakCause::Buffer);
-    }
-    let is_list = has(&["vec::Vec", "raw_vec", "RawVec", "string::String"]);
-    (is_list && has(&["push", "grow", "extend", "append", "do_reserve_and_handle"]))
-        .then_some(LeakCause::List)
-}
-
-/// Whether a function makes room in a list, and belongs to no kind of list.
-fn is_room(name: &str) -> bool {
-    name.contains("raw_vec") || name.contains("RawVec")
-}
-
-fn is_channel(name: &str) -> bool {
-    const CHANNELS: [&str; 8] = [
-        "mpsc",
-        "mpmc",
-        "flume",
-        "crossbeam_channel",
-        "async_channel",
-        "futures_channel",
-        "kanal",
-        "::broadcast::",
-    ];
-    CHANNELS.iter().any(|channel| name.contains(channel))
-}
-
-/// What the type of a variable puts its bytes into.
-pub(super) fn of_type(name: &str) -> LeakCause {
-    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if has(&["HashMap", "HashSet", "BTreeMap", "BTreeSet", "IndexMap", "DashMap", "Cache<"]) {
-        LeakCause::Map
-    } else if has(&["VecDeque", "BinaryHeap", "LinkedList"]) {
-        LeakCause::Queue
-    } else if has(&["bytes::Bytes", "BytesMut"]) {
-        LeakCause::Buffer
-    } else {
-        LeakCause::Unknown
-    }
-}
-
-/// `HashMap<K, V>::insert` from a function's full name.
-fn last_two(name: &str) -> String {
-    let short = crate::model::symbol::short(name);
-    let mut parts = short.rsplit("::");
-    match (parts.next(), parts.next()) {
-        (Some(function), Some(of)) => format!("{of}::{function}"),
-        _ => short,
-    }
+/// Whether the function, by its short name, makes the table of a map: its entries, and nothing that
+/// these point to.
+fn is_table(by: &str) -> bool {
+    by.starts_with("RawTable") || by.ends_with("::reserve_rehash") || by.ends_with("::resize")
 }
 
 #[cfg(test)]
 mod tests {
     use super::{super::wording::allocated_at, *};
-    use crate::model::TrendPoint;
+    use crate::model::{StackFrame, TrendPoint};
 
     fn stack(functions: &[&str], samples: u64) -> StackProfile {
         let frames = functions.iter().map(|function| StackFrame {
@@ -379,55 +307,32 @@ mod tests {
     const POLL: &str = "tokio::runtime::task::raw::poll";
 
     #[test]
-    fn the_innermost_call_tells_a_map_from_a_list_and_a_channel() {
-        for (functions, cause, by) in [
-            (
-                &["hashbrown::raw::RawTable<T,A>::reserve_rehash", "app::serve::{{closure}}"][..],
-                LeakCause::Map,
-                "RawTable::reserve_rehash",
-            ),
-            (
-                &["app::page", "std::collections::hash::map::Entry<K,V>::or_insert_with"],
-                LeakCause::Map,
-                "Entry::or_insert_with",
-            ),
-            (
-                &["tokio::sync::mpsc::list::Tx<T>::find_block", "app::send", POLL],
-                LeakCause::Queue,
-                "Tx::find_block",
-            ),
-            (&["flume::Chan<T>::send", "app::send", POLL], LeakCause::Queue, "Chan::send"),
-            (&["alloc::vec::Vec<T,A>::push", "app::log"], LeakCause::List, "Vec::push"),
-            (
-                &[
-                    "alloc::raw_vec::RawVec<T,A>::grow_one",
-                    "alloc::vec::Vec<T,A>::push",
-                    "app::log",
-                ],
-                LeakCause::List,
-                "Vec::push",
-            ),
-            (
-                &["alloc::raw_vec::RawVecInner<A>::reserve::do_reserve_and_handle", "app::log"],
-                LeakCause::List,
-                "",
-            ),
-            (
-                &[
-                    "alloc::raw_vec::RawVec<T,A>::grow_one",
-                    "alloc::collections::VecDeque<T>::push_back",
-                    "app::plan",
-                ],
-                LeakCause::Queue,
-                "VecDeque::push_back",
-            ),
-            (&["alloc::vec::from_elem", "app::page", POLL], LeakCause::Unknown, ""),
-            (&["app::page", POLL, "alloc::vec::Vec<T>::push"], LeakCause::Unknown, ""),
-        ] {
-            let stack = stack(functions, 2);
+    fn a_collection_that_the_same_function_moves_is_named_beside_what_it_allocates() {
+        let item = || stack(&["app::remember", "app::serve"], 9);
+        let beside = |function: &str, mib: u64| {
+            let table = ["hashbrown::raw::RawTable<T,A>::reserve_rehash", function, "app::serve"];
+            let table = StackProfile { live_bytes: mib << 20, ..stack(&table, 1) };
+            clue(&[item(), table]).expect("named").beside.map(|(cause, _, code)| (cause, code))
+        };
+        let here = Some((LeakCause::Map, "`app::remember`".to_owned()));
+        assert_eq!(beside("app::remember", 8), here);
+        assert_eq!(beside("app::log", 8), None, "another function");
+        assert_eq!(beside("app::remember", 2), None, "a small one");
+    }
+
+    #[test]
+    fn small_tables_of_many_tasks_are_no_map_that_they_share() {
+        let table = ["hashbrown::raw::RawTable<T,A>::reserve_rehash", "app::put"];
+        let small = StackProfile { live_bytes: 18 << 20, ..stack(&table, 9) };
+        let entry = ["std::collections::hash::map::Entry<K,V>::or_insert_with", "app::put"];
+        let entries = StackProfile { live_bytes: 18 << 20, ..stack(&entry, 9) };
+        let cause = |stack: StackProfile| {
             let clue = clue(&[stack]).expect("named");
-            assert_eq!((clue.cause, &*clue.by), (cause, by), "{functions:?}");
-        }
+            (clue.cause, clue.without_small_tables().cause)
+        };
+        assert_eq!(cause(small), (LeakCause::Map, LeakCause::Unknown));
+        assert_eq!(cause(stack(&table, 9)), (LeakCause::Map, LeakCause::Map), "large ones");
+        assert_eq!(cause(entries), (LeakCause::Map, LeakCause::Map), "what is put in");
     }
 
     #[test]

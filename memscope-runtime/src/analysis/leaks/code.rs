@@ -6,8 +6,8 @@ use crate::{
     analysis::stacks::{Fold, Place, fold},
     model::{
         StackFrame, StackProfile,
-        human::{file_end, path_end},
-        symbol::owner,
+        human::{file_end, is_of_library, path_end},
+        symbol::{owner, short},
     },
     primitives::order,
 };
@@ -21,10 +21,14 @@ const FILE_COLUMNS: usize = 40;
 pub(super) const SPAWNS: [&str; 3] =
     ["::task::core::Cell", "tokio::task::spawn", "::scheduler::Handle::spawn"];
 
-/// The innermost functions of a stack, and the program's own if these are all of libraries. The
-/// crate of the outermost function is the program's.
+/// The innermost functions of a stack, and the program's own if these are all of libraries. Its own
+/// code is that of the outermost function's crate, and of other crates of its workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Code(Vec<Function>);
+pub(super) struct Code {
+    functions: Vec<Function>,
+    /// The index of the innermost one that is the program's own.
+    own: Option<usize>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Function {
@@ -36,17 +40,24 @@ impl Code {
     /// Returns `None` if no name is known.
     pub(super) fn of(frames: &[StackFrame]) -> Option<Self> {
         let (functions, first_own) = functions(frames)?;
-        let shown = functions
-            .iter()
+        let shown: Vec<(usize, Function)> = functions
+            .into_iter()
             .enumerate()
-            .filter(|(at, _)| *at < SHOWN_FUNCTIONS || Some(*at) == first_own);
-        Some(Self(shown.map(|(_, it)| it.clone()).collect()))
+            .filter(|(at, _)| *at < SHOWN_FUNCTIONS || Some(*at) == first_own)
+            .collect();
+        let own = shown.iter().position(|(at, _)| Some(*at) == first_own);
+        Some(Self { functions: shown.into_iter().map(|(_, it)| it).collect(), own })
     }
 
     /// The innermost function of the program's own.
     pub(super) fn innermost_own(frames: &[StackFrame]) -> Option<Self> {
         let (functions, first_own) = functions(frames)?;
-        Some(Self(vec![functions.into_iter().nth(first_own?)?]))
+        Some(Self { functions: vec![functions.into_iter().nth(first_own?)?], own: Some(0) })
+    }
+
+    /// The name of the innermost function of the program's own.
+    pub(super) fn own_name(&self) -> Option<&str> {
+        self.functions.get(self.own?).map(|it| &*it.name)
     }
 
     /// The program's functions that spawn, if the bytes of a stack are cells of Tokio's.
@@ -57,7 +68,12 @@ impl Code {
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|it| &*it.name)
+        self.functions.iter().map(|it| &*it.name)
+    }
+
+    /// Whether a function of this name is one of these.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.names().any(|it| it == name)
     }
 
     /// Whether both are of the same functions, at whatever lines.
@@ -89,7 +105,14 @@ fn functions(frames: &[StackFrame]) -> Option<(Vec<Function>, Option<usize>)> {
     // A closure and the function around it have one name.
     functions.dedup_by(|outer, inner| outer.name == inner.name);
     let own = owner(&functions.last()?.name);
-    let first_own = functions.iter().position(|it| owner(&it.name) == own);
+    // Cargo gives the files of a workspace's crates paths outside of its folders for libraries.
+    let has_own_file = |frame: &&StackFrame| {
+        frame.file.as_deref().is_some_and(|file| !file.is_empty() && !is_of_library(file))
+    };
+    let of_workspace: Vec<String> =
+        frames.iter().filter(has_own_file).map(|frame| short(&frame.function)).collect();
+    let is_own = |it: &Function| owner(&it.name) == own || of_workspace.contains(&it.name);
+    let first_own = functions.iter().position(is_own);
     Some((functions, first_own))
 }
 
@@ -135,6 +158,11 @@ impl Share {
         }
     }
 
+    /// The name of the innermost function of the program's own.
+    pub(super) fn own_name(&self) -> Option<&str> {
+        self.lines.first()?.0.own_name()
+    }
+
     pub(super) fn of(code: Code, bytes: u64, samples: u64) -> Self {
         Self { bytes, samples, lines: vec![(code, bytes)] }
     }
@@ -144,7 +172,7 @@ impl Share {
     fn places(&self, function: usize) -> Vec<(&Place, u64)> {
         let mut places: Vec<(&Place, u64)> = Vec::new();
         for (code, bytes) in &self.lines {
-            let Some(place) = code.0.get(function).and_then(|it| it.place.as_ref()) else {
+            let Some(place) = code.functions.get(function).and_then(|it| it.place.as_ref()) else {
                 continue;
             };
             match places.iter_mut().find(|it| it.0 == place) {
@@ -164,7 +192,8 @@ impl Share {
     /// The functions. A line stands with one if all of the bytes are of that line.
     pub(super) fn with_sure_lines(&self) -> String {
         self.text(|function| {
-            let place = |it: &(Code, u64)| it.0.0.get(function).and_then(|it| it.place.clone());
+            let place =
+                |it: &(Code, u64)| it.0.functions.get(function).and_then(|it| it.place.clone());
             let mut places = self.lines.iter().map(place);
             let first = places.next().flatten()?;
             places.all(|it| it.as_ref() == Some(&first)).then(|| shown(&first))
@@ -237,6 +266,31 @@ mod tests {
             Some("`tokio::Block::new` in `app::serve`")
         );
         assert_eq!(named(&["std::thread::spawn"]), None);
+    }
+
+    #[test]
+    fn code_of_other_crates_of_the_workspace_is_own_and_that_of_libraries_is_not() {
+        let own = |file: &str| {
+            let frames = [("shelf::note", file), ("app::serve", "/home/me/shop/app/src/main.rs")];
+            let frames = frames.map(|(function, file)| StackFrame {
+                function: function.into(),
+                file: Some(file.to_owned().into()),
+                line: Some(7),
+                ..StackFrame::default()
+            });
+            let code = Code::innermost_own(&frames).expect("own");
+            code.own_name().map(str::to_owned)
+        };
+        assert_eq!(own("/home/me/shop/shelf/src/lib.rs").as_deref(), Some("shelf::note"));
+        assert_eq!(own("shelf/src/lib.rs").as_deref(), Some("shelf::note"));
+        for library in [
+            "/home/me/.cargo/registry/src/index.crates.io-1/shelf-1.2.3/src/lib.rs",
+            "/home/me/.cargo/git/checkouts/shelf-1/2/src/lib.rs",
+            "C:\\Users\\me\\.cargo\\registry\\src\\index\\shelf-1.2.3\\src\\lib.rs",
+            "",
+        ] {
+            assert_eq!(own(library).as_deref(), Some("app::serve"), "{library}");
+        }
     }
 
     fn told(parts: impl IntoIterator<Item = (Code, u64)>) -> String {

@@ -4,15 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{
-    cause::{LeakCause, is_items, of_frames},
-    certainty::KnownBy,
+    cause::is_items,
     code::{Code, Share},
     cure::Case,
     evidence::{Evidence, LEAST_FREED_BLOCKS, place_of, place_of_task},
-    finding::{Leak, LeakKind},
     growing::{Grown, blank, complete, is_as_others},
     growth::{Growth, Suspect},
     keeper::Keeper,
+    kind::of_frames,
     options::LeakOptions,
     wording::{names, several},
 };
@@ -37,7 +36,7 @@ const LEAST_OF_MOVED: u64 = 4;
 /// Sites of which each has freed, in few blocks, what another of them has allocated. Tasks without
 /// a name are of any of them.
 #[derive(Default)]
-struct Group<'a> {
+pub(super) struct Group<'a> {
     sites: Vec<&'a SiteProfile>,
     /// Those of them whose blocks others have freed.
     from: BTreeSet<&'a Place>,
@@ -52,7 +51,7 @@ pub(super) fn find(
     options: &LeakOptions,
     known: &HashSet<Place>,
 ) -> Vec<Grown> {
-    let groups = groups(snapshot, options, known);
+    let groups = groups(snapshot, options.least_retained, |place| !known.contains(place));
     if groups.is_empty() {
         return Vec::new();
     }
@@ -60,58 +59,25 @@ pub(super) fn find(
     groups.iter().filter_map(|group| group.finding(snapshot, options, &evidence)).collect()
 }
 
-/// Adds to findings of which nothing is known the collection that their site shares with others:
-/// its table is moved, and what a task puts into it is not.
-pub(super) fn hint<'l>(
-    snapshot: &MemorySnapshot,
-    options: &LeakOptions,
-    findings: impl Iterator<Item = &'l mut Leak>,
-) {
-    let is_unknown = |leak: &&mut Leak| {
-        leak.kind == LeakKind::Retained
-            && leak.cause == LeakCause::Unknown
-            && leak.known_by == KnownBy::Nothing
-    };
-    let mut findings = findings.filter(is_unknown).peekable();
-    if findings.peek().is_none() {
-        return;
-    }
-    let groups = groups(snapshot, options, &HashSet::new());
-    let groups: Vec<(Group<'_>, Table)> =
-        groups.into_iter().filter_map(|it| it.table(snapshot).map(|table| (it, table))).collect();
-    for leak in findings {
-        let is_in = |group: &Group<'_>| group.named().any(|site| place_of(site) == leak.place);
-        if let Some((_, table)) = groups.iter().find(|(group, _)| is_in(group)) {
-            leak.evidence = format!("{} {}", leak.evidence, table.evidence);
-            leak.fix = format!(
-                "if they are in a collection that these sites share: {}; else look for a channel whose consumer is too slow, and for `Arc`s that hold each other",
-                table.cure,
-            );
-        }
-    }
-}
-
 /// What is said of a collection that several sites move to more room.
-struct Table {
-    evidence: String,
-    cure: String,
+pub(super) struct Table {
+    /// Its code, as a sentence.
+    pub(super) evidence: String,
+    pub(super) cure: String,
 }
 
-/// A collection that is moved is many bytes in few blocks.
-fn is_moved(row: &HandOver, options: &LeakOptions) -> bool {
-    row.blocks < LEAST_FREED_BLOCKS && row.bytes >= options.least_retained
-}
-
-fn groups<'a>(
-    snapshot: &'a MemorySnapshot,
-    options: &LeakOptions,
-    known: &HashSet<Place>,
-) -> Vec<Group<'a>> {
+/// The groups of those sites for which `is_one` is true. A collection that is moved is many bytes,
+/// at least so many, in few blocks.
+pub(super) fn groups(
+    snapshot: &MemorySnapshot,
+    least: u64,
+    is_one: impl Fn(&Place) -> bool,
+) -> Vec<Group<'_>> {
     let sites = snapshot.sites().iter().filter(|site| site.measured);
     let sites = sites.map(|site| (place_of(site), site));
-    let sites: HashMap<Place, &SiteProfile> =
-        sites.filter(|(place, _)| !known.contains(place)).collect();
-    let rows = snapshot.hand_overs().iter().filter(|row| is_moved(row, options));
+    let sites: HashMap<Place, &SiteProfile> = sites.filter(|(place, _)| is_one(place)).collect();
+    let is_moved = |row: &&HandOver| row.blocks < LEAST_FREED_BLOCKS && row.bytes >= least;
+    let rows = snapshot.hand_overs().iter().filter(is_moved);
     let rows = rows.filter_map(|row| Some((row.from.as_ref()?, row.to.as_ref()?, row)));
     let may_be = |place: &Place| sites.contains_key(place) || place.name == UNNAMED;
     let rows: Vec<_> =
@@ -124,7 +90,7 @@ fn groups<'a>(
             leads.insert(from.max(to), from.min(to));
         }
     }
-    let mut groups: BTreeMap<&Place, (Group<'a>, HashSet<&Place>)> = BTreeMap::new();
+    let mut groups: BTreeMap<&Place, (Group<'_>, HashSet<&Place>)> = BTreeMap::new();
     for (from, to, row) in rows {
         let (group, members) = groups.entry(end(&leads, from)).or_default();
         group.from.extend(Some(from).filter(|from| from.name != UNNAMED));
@@ -201,12 +167,34 @@ impl<'a> Group<'a> {
         Some((complete(leak, bytes, &growth, evidence, growth.may_be_load()), growth))
     }
 
+    /// Whether two of the sites had the collection and lost it. What one site allocates for others
+    /// is no collection that they share.
+    pub(super) fn is_mutual(&self) -> bool {
+        self.from.len() > 1
+    }
+
+    pub(super) fn has(&self, place: &Place) -> bool {
+        self.named().any(|site| place_of(site) == *place)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What is seen of the collection, as a sentence.
+    pub(super) fn sentence(&self) -> String {
+        let mut sites: Vec<&str> = self.named().map(|site| &*site.name).collect();
+        sites.sort_unstable();
+        format!(
+            "Tasks of {} may share a collection that one or the other moves to more room: others have freed {} in only {} of theirs.",
+            names(&sites),
+            HumanBytes(self.bytes),
+            several(self.blocks, "block", "blocks"),
+        )
+    }
+
     /// The collection that the tasks of these sites move, if the stack of it has a sample.
-    fn table(&self, snapshot: &MemorySnapshot) -> Option<Table> {
-        // What one site allocates for others is no collection that they share.
-        if self.from.len() < 2 {
-            return None;
-        }
+    pub(super) fn table(&self, snapshot: &MemorySnapshot) -> Option<Table> {
         let interval = snapshot.stack_interval_bytes();
         let is_theirs = |stack: &&StackProfile| {
             let site = stack.site.and_then(|site| snapshot.sites().get(site));
@@ -221,16 +209,9 @@ impl<'a> Group<'a> {
         });
         let (stack, cause, by) = tables.max_by_key(|(stack, ..)| stack.live_bytes)?;
         let code = Share::of(Code::of(&stack.frames)?, stack.live_bytes, stack.live_samples);
-        let mut sites: Vec<&str> = self.named().map(|site| &*site.name).collect();
-        sites.sort_unstable();
         let known = Case { cause, by: &by, has_ended: true, ..Case::default() };
         Some(Table {
-            evidence: format!(
-                "Tasks of {} may share a collection that one or the other moves to more room: others have freed {} in only {} of theirs. Its last room may be what {code} allocates.",
-                names(&sites),
-                HumanBytes(self.bytes),
-                several(self.blocks, "block", "blocks"),
-            ),
+            evidence: format!("Its last room may be what {code} allocates."),
             cure: known.cure()?,
         })
     }
@@ -426,14 +407,14 @@ mod tests {
             .leaks()
         };
         let both = found(&[("search", "order"), ("order", "search")]);
-        assert_eq!(both.len(), 2, "{both}");
-        for leak in &both {
-            assert_eq!(leak.cause, LeakCause::Unknown, "{leak}");
-            assert!(leak.fix.contains("a capacity or an age"), "{leak}");
-            let seen = "Tasks of `order` and `search` may share a collection that one or the other \
-                        moves to more room: others have freed 800.0 KiB in only 6 blocks of theirs";
-            assert!(leak.evidence.contains(seen), "{leak}");
-        }
+        let [leak] = both.findings() else { panic!("{both}") };
+        assert_eq!(leak.cause, LeakCause::Unknown, "{leak}");
+        assert!(leak.fix.contains("a capacity or an age"), "{leak}");
+        let other = "`search` has 8.0 MiB of it, allocated at `app::search`, ≈ 100 % by 9";
+        assert!(leak.evidence.contains(other) && leak.others.len() == 1, "{leak}");
+        let seen = "Tasks of `order` and `search` may share a collection that one or the other \
+                    moves to more room: others have freed 800.0 KiB in only 6 blocks of theirs";
+        assert!(leak.evidence.contains(seen), "{leak}");
         for leak in &found(&[("search", "order")]) {
             assert!(!leak.evidence.contains("share a collection"), "{leak}");
         }

@@ -65,18 +65,8 @@ impl Case<'_> {
                 )
             });
         }
-        if let (None, Some((task, 1))) = (self.variable, self.tasks) {
-            let into = if self.by.is_empty() { "the list, map or queue" } else { &into };
-            return Some(format!(
-                "bound {into} in the task of `{}` that holds them, or take out what is done with; if the task is over but for that, end it",
-                cell(task, 48)
-            ));
-        }
-        if let (None, Some((tasks, _))) = (self.variable, self.tasks) {
-            return Some(format!(
-                "end each task of `{}` when what it serves is over (a timeout, a cancellation token, a channel that closes), or have it drop this earlier",
-                cell(tasks, 48)
-            ));
+        if let Some(cure) = self.of_tasks(&into) {
+            return Some(cure);
         }
         let cure = match self.cause {
             LeakCause::Map => format!(
@@ -102,6 +92,9 @@ impl Case<'_> {
                 "bound these buffers in number and size; a `Bytes` slice that is kept keeps its whole buffer".to_owned()
             }
             _ => match (self.variable, self.sends, self.living) {
+                (Some(_), Some(code), _) => format!(
+                    "if they wait in the channel that {code} sends to: bound the channel, so that its senders wait, or make its consumer faster; else bound {into}, or remove there what is done with"
+                ),
                 (Some(_), ..) if self.is_outside => {
                     format!("remove from {into} what is done with, or bound it")
                 }
@@ -124,6 +117,26 @@ impl Case<'_> {
             },
         };
         Some(cure)
+    }
+
+    /// The cure where tasks hold the bytes, by the graph of the heap. `into`: what is added to.
+    fn of_tasks(&self, into: &str) -> Option<String> {
+        let (task, count) = self.tasks.filter(|_| self.variable.is_none())?;
+        let task = cell(task, 48);
+        Some(match (count, self.sends) {
+            (1, Some(code)) => format!(
+                "bound the channel that {code} sends to, so that its senders wait, or make its consumer faster: `{task}` holds them"
+            ),
+            (1, None) => {
+                let into = if self.by.is_empty() { "the list, map or queue" } else { into };
+                format!(
+                    "bound {into} in the task of `{task}` that holds them, or take out what is done with; if the task is over but for that, end it"
+                )
+            }
+            _ => format!(
+                "end each task of `{task}` when what it serves is over (a timeout, a cancellation token, a channel that closes), or have it drop this earlier"
+            ),
+        })
     }
 }
 
@@ -169,6 +182,16 @@ mod tests {
         assert!(outside.cure().is_some_and(|cure| cure.contains("what is done with")));
         let queue = Case { freed: Some(&freed), has_ended: true, ..Case::default() };
         assert!(queue.cure().is_some_and(|cure| cure.contains("make `worker` faster")));
+        let sent = Case { sends: Some("`app::log`"), has_ended: true, ..Case::default() };
+        let by_task = Case { tasks: Some(("worker", 1)), ..sent };
+        let cure = by_task.cure().unwrap_or_default();
+        assert!(cure.starts_with("bound the channel that `app::log` sends to"), "{cure}");
+        assert!(cure.ends_with("`worker` holds them"), "{cure}");
+        let sent = Case { sends: Some("`app::log`"), has_ended: true, ..Case::default() };
+        let by_static = Case { variable: Some("app::LINES"), ..sent };
+        let cure = by_static.cure().unwrap_or_default();
+        assert!(cure.starts_with("if they wait in the channel that `app::log` sends to"), "{cure}");
+        assert!(cure.contains("; else bound `LINES`, or remove there"), "{cure}");
         let gone = Freed { is_alive: false, ..freed };
         let map = Case { freed: Some(&gone), has_ended: true, ..Case::default() };
         assert!(map.cure().is_some_and(|cure| cure.contains("`worker` also frees")));

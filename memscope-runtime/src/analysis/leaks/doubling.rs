@@ -26,6 +26,12 @@ const LEAST_OF_MEAN: u64 = 140;
 const LEVEL: u64 = 8;
 /// … and may be higher for a moment by one in so many.
 const PASSING: u64 = 4;
+/// A series is as high as before, or as high as it will be, within one part in so many.
+const NEAR: u64 = 16;
+/// For so much of the time from one doubling to the next, one part in so many, it is level.
+const LEAST_LEVEL: u64 = 4;
+/// So many of the last levels are tried.
+const MOST_LEVELS: usize = 4;
 /// What is one part in so many of the rise above its start has not grown yet.
 const START: u64 = 16;
 /// The next step may be late by so many percent.
@@ -54,9 +60,11 @@ pub(super) struct Doubling {
     is_in_swings: bool,
 }
 
-/// A step of a series, between a sample and the one after it.
+/// A step of a series: from a sample to the one after it, or to a later one.
 #[derive(Clone, Copy, Debug)]
 struct Step {
+    /// The index of the first sample that is higher than before.
+    start: usize,
     /// The index of the first sample after it.
     place: usize,
     height: u64,
@@ -88,12 +96,13 @@ impl Doubling {
         options: &LeakOptions,
     ) -> Option<(Self, &'p [TrendPoint])> {
         let lows = lows(points);
-        let steps = chain(&rises(points, &lows));
+        let sharp = chain(&rises(points, &lows));
+        let steps = if sharp.is_empty() { octaves(points, &lows) } else { sharp };
         let [last, before, ..] = &*steps else { return None };
         let first = steps.last()?;
         let factor = percent(last.height, before.height).clamp(LEAST_FACTOR, MOST_FACTOR);
         let level = *lows.get(last.place)?;
-        let foot = *lows.get(first.place.checked_sub(1)?)?;
+        let foot = *lows.get(first.start.checked_sub(1)?)?;
         let gap_ns = last.to_ns.saturating_sub(before.to_ns);
         let earlier_ns = before.to_ns.saturating_sub(first.to_ns);
         let (gaps, percents) = match steps.len() - 2 {
@@ -101,17 +110,17 @@ impl Doubling {
             gaps => (gaps as u64, LEAST_OF_MEAN),
         };
         // Steps in two samples that follow each other say nothing of the time between them.
-        if last.place < before.place + 2 || gap_ns < times(earlier_ns, percents) / gaps {
+        if last.start < before.place + 2 || gap_ns < times(earlier_ns, percents) / gaps {
             return None;
         }
         // It must rise above all that was before it, as other growth must.
-        let (earlier, later) = points.split_at_checked(first.place)?;
+        let (earlier, later) = points.split_at_checked(first.start)?;
         let highest = earlier.iter().map(|point| point.live_bytes).max().unwrap_or(0);
         if level < highest.saturating_add(level.saturating_sub(foot) / 2) {
             return None;
         }
         // A sample that meets a map while it moves is far higher, and then no other is.
-        let mut above = later.iter().zip(lows.iter().skip(first.place)).zip(first.place..);
+        let mut above = later.iter().zip(lows.iter().skip(first.start)).zip(first.start..);
         let passing = last.height / PASSING;
         let is_at_step = |place: usize| steps.iter().any(|step| step.place == place);
         let excess = |point: &TrendPoint, low: &u64| point.live_bytes.saturating_sub(*low);
@@ -229,12 +238,51 @@ fn rises(points: &[TrendPoint], lows: &[u64]) -> Vec<Step> {
     let pairs = points.iter().zip(points.iter().skip(1));
     let heights = lows.iter().zip(lows.iter().skip(1)).map(|(before, after)| after - before);
     let steps = pairs.zip(heights).zip(1..).map(|(((before, after), height), place)| Step {
+        start: place,
         place,
         height,
         from_ns: before.at_ns,
         to_ns: after.at_ns,
     });
     steps.filter(|step| step.height != 0).collect()
+}
+
+/// The last doublings of a series, the last one first, where none is at one time: those of a map in
+/// many parts, each of which moves to twice its room a bit before or after the others.
+///
+/// They end at a level at which the series stands still, and may have begun to leave it.
+fn octaves(points: &[TrendPoint], lows: &[u64]) -> Vec<Step> {
+    let last = lows.last().copied().unwrap_or(0);
+    let pairs = lows.iter().zip(lows.iter().skip(1)).rev();
+    let mut levels: Vec<u64> = pairs.filter(|(one, next)| one == next).map(|it| *it.0).collect();
+    levels.dedup();
+    let mut levels =
+        levels.into_iter().filter(|level| last <= level.saturating_mul(2)).take(MOST_LEVELS);
+    levels.find_map(|level| octaves_to(level, points, lows)).unwrap_or_default()
+}
+
+/// The doublings up to this level. Between the last two of them the series must be level for a
+/// while, as what has room to fill is.
+fn octaves_to(level: u64, points: &[TrendPoint], lows: &[u64]) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    for octave in 0..LEAST_STEPS {
+        let (high, low) = (level >> octave, level >> (octave + 1));
+        let place = lows.iter().position(|it| *it >= high - high / NEAR)?;
+        let start = lows.iter().position(|it| *it > low.saturating_add(low / NEAR))?;
+        let before = start.checked_sub(1)?;
+        let is_there = *lows.get(before)? >= low - low / NEAR;
+        steps.extend((is_there && start <= place).then_some(Step {
+            start,
+            place,
+            height: high - low,
+            from_ns: points.get(before)?.at_ns,
+            to_ns: points.get(place)?.at_ns,
+        }));
+    }
+    let [third, second, first] = &*steps else { return None };
+    let gap = third.to_ns.saturating_sub(second.to_ns);
+    let level = third.from_ns.saturating_sub(second.to_ns);
+    (is_longer(first, second, third) && level >= gap / LEAST_LEVEL).then_some(steps)
 }
 
 /// The steps of the staircase, the last one first; none if there are too few.
@@ -362,6 +410,27 @@ mod tests {
         let mut kib = vec![10, 90_000, 90_000];
         kib.extend(rooms(31).iter().map(|kib| 90_000 + kib));
         assert!(found(&kib).is_some_and(|doubling| doubling.goes_on()));
+    }
+
+    /// What a map of eight parts has whose content grows by 100 KiB a minute: none of the
+    /// parts has exactly an eighth.
+    fn parts(minutes: u64) -> Vec<u64> {
+        let part = |minute: u64, part: u64| (minute * (880 + 40 * part) / 80).next_power_of_two();
+        (0..minutes).map(|minute| (0..8).map(|number| part(minute, number)).sum()).collect()
+    }
+
+    #[test]
+    fn a_map_in_parts_that_double_one_after_another_is_found_and_what_only_rises_is_not() {
+        for minutes in [31, 40, 60] {
+            let doubling = found(&parts(minutes));
+            assert!(doubling.is_some_and(|it| it.goes_on()), "{minutes}: {:?}", parts(minutes));
+        }
+        let even: Vec<u64> = (0..40).map(|minute| 100 * minute).collect();
+        let fills: Vec<u64> = (0..40).map(|minute| 4_000 - 4_000 / (minute + 1)).collect();
+        let mut full = parts(31);
+        full.extend(std::iter::repeat_n(full[30], 60));
+        assert!(found(&even).is_none() && found(&fills).is_none());
+        assert!(found(&full).is_none_or(|it| it.is_over()), "{full:?}");
     }
 
     #[test]

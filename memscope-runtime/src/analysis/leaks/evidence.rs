@@ -4,10 +4,11 @@
 use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
-    cause::{self, Clue, LeakCause, Part},
+    cause::{Clue, LeakCause, Part},
     code::{Code, Codes, Share},
     growth::Suspect,
     holder::Held,
+    kind::of_type,
     pile::LEAST_PILED,
     wording::{percent, several},
 };
@@ -260,7 +261,7 @@ impl<'a> Evidence<'a> {
     pub(super) fn cause_of_variable(&self, name: &str) -> LeakCause {
         let mut variables = self.snapshot.variables().iter();
         let variable = variables.find(|variable| variable.live && variable.name == name);
-        variable.map_or(LeakCause::Unknown, |variable| cause::of_type(&variable.type_name))
+        variable.map_or(LeakCause::Unknown, |variable| of_type(&variable.type_name))
     }
 }
 

@@ -57,11 +57,15 @@ impl fmt::Display for LeakKind {
 /// | `Medium`, any of | 16 MiB | a tenth, if 1 MiB or more | 64 MiB |
 /// | `Low` | less | less | less |
 ///
-/// The rate counts only if it was observed for a minute or longer, and that of growth from an hour
-/// on. Before that it tells more about the start of the program than about its day.
+/// The rate counts from an hour on. Before that it tells more about the start of the program than
+/// about its day.
 ///
 /// It is `Low` as long as the program was not observed for two minutes, twice the
-/// [`patience`](super::LeakOptions::patience). Growth is also `Low` where load could look like it:
+/// [`patience`](super::LeakOptions::patience). What was seen for less than an hour, sixty times the
+/// patience, is `Low` below 64 MiB and at most `Medium` below 1 GiB, unless nothing leads to it: a
+/// cache that fills, a warm-up and a step of load look like a leak until they are over.
+///
+/// Growth is also `Low` where load could look like it:
 /// memory that is mostly freed again, or clients that come and stay, for less than a day. And so is
 /// what was found by whose bytes the whole process does not grow, what samples of stacks alone
 /// show, tasks that each hold more than before, and a collection that doubles and may have reached

@@ -2,8 +2,8 @@
 
 use super::{
     LeakKind, LeakOptions, Leaks, Severity, backlog, callers, cells, certainty, common,
-    cross_frees, growing, level, lost, over_budget, process_memory, retained, shared, stuck,
-    unjoined, unjudged, untracked,
+    cross_frees, growing, lasting, level, lost, over_budget, process_memory, retained, shared,
+    sharing, stuck, unjoined, unjudged, untracked,
 };
 use crate::{
     primitives::order,
@@ -23,7 +23,7 @@ impl MemorySnapshot {
 
     pub(super) fn judge(&self, options: &LeakOptions) -> Leaks {
         let retained = retained::find(self, options);
-        let stuck = stuck::find(self, options);
+        let mut stuck = stuck::find(self, options);
         let mut unjoined = unjoined::find(self, options);
         let mut known = growing::Known {
             sites: retained.leaks.iter().map(|leak| leak.place.clone()).collect(),
@@ -49,7 +49,7 @@ impl MemorySnapshot {
             grown.extend(untracked::find(self, options, has_unjoined, &shared));
         }
         grown.extend(shared);
-        cells::join(self, &mut grown);
+        cells::join(self, &mut grown, &mut stuck.leaks);
         let (long, early): (Vec<_>, Vec<_>) = grown.into_iter().partition(|(leak, growth)| {
             let needs_ns = if leak.kind == LeakKind::Unjoined { options.unjoined_ns() } else { 0 };
             growth.is_long(options) && growth.course.span_ns() >= needs_ns
@@ -76,11 +76,12 @@ impl MemorySnapshot {
         let judged = judged.chain(long.into_iter().map(|(leak, growth)| (leak, Some(growth))));
         let watched = self.observed_ns();
         let mut findings = Vec::new();
-        let mut judged = callers::join(self, judged.collect());
-        common::hint(self, options, judged.iter_mut().map(|(leak, _)| leak));
+        let judged = callers::join(self, judged.collect());
+        let judged = sharing::join(self, options, judged);
         for (mut leak, growth) in judged {
             certainty::judge(&mut leak, growth.as_ref(), watched, options);
             level::weigh(self, &mut leak, growth.as_ref());
+            lasting::weigh(&mut leak, watched, self.process().whole_bytes, options);
             findings.push(leak);
         }
         if self.observed_ns() < options.growth_ns() {

@@ -8,6 +8,7 @@ use super::{
     finding::Leak,
     growth::Suspect,
     holder::Held,
+    pile::LEAST_PILED,
     wording::allocated_at,
 };
 use crate::model::{Place, TaskId};
@@ -39,8 +40,9 @@ impl<'a> Keeper<'a> {
         of: &Suspect,
         tasks: u64,
     ) -> Self {
+        let clue = evidence.clue_of(place, of.since_ns).unwrap_or_default();
         Self {
-            clue: evidence.clue_of(place, of.since_ns).unwrap_or_default(),
+            clue: if tasks < LEAST_PILED { clue } else { clue.without_small_tables() },
             freed: evidence.freed_by(place, of.bytes),
             held: evidence.held(Some(&place.name), of),
             living: evidence.living(tasks),
@@ -61,8 +63,9 @@ impl<'a> Keeper<'a> {
         let has_half = |clue: &Clue| clue.all_bytes >= of.rise() / 2;
         let of_site = || evidence.clue_of(place, of.since_ns);
         let clue = own.clone().filter(has_half).or_else(of_site).or(own);
+        let clue = clue.unwrap_or_default();
         Self {
-            clue: clue.unwrap_or_default(),
+            clue: if tasks.len() > 1 { clue } else { clue.without_small_tables() },
             freed: evidence.freed_by(place, of.bytes),
             held: evidence.held(Some(&place.name), of),
             ..Self::of_variables(evidence, evidence.variables_of(tasks), of)
@@ -101,7 +104,7 @@ impl<'a> Keeper<'a> {
             has_ended: self.has_ended,
             is_outside: self.is_outside || of_program.is_some() && !self.has_ended,
         };
-        let fix = known.cure().unwrap_or_else(usual);
+        let fix = known.cure().or_else(|| self.cure_beside()).unwrap_or_else(usual);
         let mut evidence = leak.evidence;
         let freed = self.freed.as_ref().map(Freed::sentence);
         for sentence in freed.into_iter().chain(self.held.as_ref().map(Held::sentence)) {
@@ -118,6 +121,17 @@ impl<'a> Keeper<'a> {
             variables: self.variables,
             ..leak
         }
+    }
+
+    /// The cure if the bytes are in the collection that the code which allocates them adds to.
+    fn cure_beside(&self) -> Option<String> {
+        let (cause, by, function) = self.clue.beside.as_ref()?;
+        let (cause, has_ended, is_outside) = (*cause, self.has_ended, self.is_outside);
+        let cure = Case { cause, by, has_ended, is_outside, ..Case::default() }.cure()?;
+        let lost = if has_ended { ", and for `mem::forget` and `Box::leak`" } else { "" };
+        Some(format!(
+            "if they are in what {function} adds to: {cure}; else look for a channel whose consumer is too slow, for `Arc`s that hold each other{lost}"
+        ))
     }
 
     /// The tasks that hold the bytes of ended ones. That a living task holds its own helps little.

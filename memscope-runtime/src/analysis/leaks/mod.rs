@@ -16,6 +16,7 @@ mod spread;
 mod trend;
 mod doubling;
 mod growth;
+mod kind;
 mod cause;
 mod code;
 mod evidence;
@@ -23,6 +24,7 @@ mod holder;
 mod keeper;
 mod strands;
 mod level;
+mod lasting;
 // … what is found …
 mod retained;
 mod stuck;
@@ -32,6 +34,7 @@ mod pile;
 mod moved;
 mod common;
 mod callers;
+mod sharing;
 mod staying;
 mod growing;
 mod over_budget;
@@ -237,7 +240,7 @@ mod tests {
             "spawned": 1200, "completed": 1200, "live_bytes": 20 << 20, "retained_bytes": 20 << 20,
             "ended_allocated_bytes": 40 << 20, "retained_tasks": 1200, "retained_waves": 300,
             "retained_by_eighth": [150, 150, 150, 150, 150, 150, 150, 150],
-            "oldest_retained_ns": 300_000_000_000_u64,
+            "oldest_retained_ns": 7_200_000_000_000_u64,
         });
         let waits = json!({ "longest_wait_ns": 2_000_000_000_u64 });
         snapshot(&json!({
@@ -262,13 +265,13 @@ mod tests {
         let shown = leaky().leaks().to_string();
         let expected = "\
 leaks: 2 findings
-  high    retained  handler (src/handler.rs:7): 20.0 MiB in 1,200 ended tasks, the first ended 5 min ago, 5.6 GiB a day
+  medium  retained  handler (src/handler.rs:7): 20.0 MiB in 1,200 ended tasks, the first ended 2 h ago, 240.0 MiB a day
           all 1,200 ended tasks still hold bytes, 300 of them one after another, as many of the first as of the last. Of the 10.0 MiB that others freed for it, 80 % was freed by `evict`. In it: `session`.
           fix: make sure that `evict` also frees what is left: on every path, and at shutdown
           how sure: likely: a cache that still fills looks the same; the cause is known by the site that frees most of such bytes
   low     stuck     fetch (src/fetch.rs:7): 4.0 KiB in 1 task, not polled for 3 min
           1 task (#7) is alive and not polled any more; the longest wait of 100 ended tasks that were timed was 2 s. In it: `page`.
-          fix: put a timeout around the await it hangs at, or close the other end: drop the sender, release the lock, shut the connection
+          fix: put a timeout around the await it hangs at, or close the other end: drop the sender, release the lock or the permit, shut the connection
           how sure: likely: it waits far longer than any that has ended; the cause is known by their course
 not judged
   growing   needs 6 samples in 2 min; this is the first
@@ -290,7 +293,7 @@ fetch (src/fetch.rs:7)      another of these             1    100 B             
             serde_json::from_value::<MemorySnapshot>(json).expect("a snapshot")
         };
         let worst = |observed_s| snapshot(observed_s).leaks().iter().map(|it| it.severity).max();
-        assert_eq!((worst(119), worst(120)), (Some(Severity::Low), Some(Severity::High)));
+        assert_eq!((worst(119), worst(120)), (Some(Severity::Low), Some(Severity::Medium)));
     }
 
     #[test]

@@ -45,7 +45,8 @@ impl LeakOptions {
     /// How long a task must not have been polled before it can be called stuck (default 60 s).
     ///
     /// Growth must have been watched for twice as long, and tasks that were never joined for five
-    /// times as long: 2 and 5 minutes by default.
+    /// times as long: 2 and 5 minutes by default. What was seen for less than an hour,
+    /// sixty times as long, is of low severity unless it is large.
     ///
     /// It must also have waited ten times longer than every timed task of its site that has ended,
     /// of which there must be at least four. A site whose tasks never end cannot be told from one
@@ -101,6 +102,11 @@ impl LeakOptions {
     /// For how long growth must be seen. What a program does in its first moments is its start.
     pub(super) fn growth_ns(&self) -> u64 {
         nanos(self.patience.saturating_mul(2))
+    }
+
+    /// What was seen for less than this says little of a day.
+    pub(super) fn lasting_ns(&self) -> u64 {
+        nanos(self.patience.saturating_mul(60))
     }
 
     /// For how long tasks that were not joined must become more. A batch of jobs that is joined at

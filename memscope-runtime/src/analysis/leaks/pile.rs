@@ -91,7 +91,7 @@ impl Pile {
         let since_ns = Some(growth.course.first().at_ns);
         let tasks: Vec<TaskId> = living.iter().map(|task| task.id).collect();
         let await_point = evidence.await_point_of(living.iter().copied());
-        let usual = "end each of these tasks when what it serves is over: a timeout, a cancellation token, a channel that closes, an `AbortHandle` that is kept";
+        let usual = "end each of these tasks when what it serves is over: a timeout, a cancellation token, a channel that closes, an `AbortHandle` that is kept; if they wait for a permit, a lock or a reply, look for what does not give it";
         let mut leak = Leak {
             task: tasks.iter().min().copied(),
             count: site.active,

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use super::{
-    cause::{Clue, FAIR_SHARE, FIRM_SAMPLES, LeakCause, Part, is_items, of_frames},
+    cause::{Clue, FAIR_SHARE, FIRM_SAMPLES, LeakCause, Part, is_items},
     code::{Code, Codes},
     cure::Case,
     growth::Growth,
+    kind::of_frames,
     wording::percent,
 };
 use crate::{model::StackProfile, primitives::order};

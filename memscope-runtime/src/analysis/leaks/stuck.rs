@@ -207,9 +207,9 @@ fn leak(
     };
     let variables = evidence.variables_of(&ids).into_iter().map(|(name, _)| name).collect();
     let usual = if never_again {
-        "put a timeout around its first await, or close the other end of what it waits for: drop the sender, release the lock, cancel the task"
+        "put a timeout around its first await, or close the other end of what it waits for: drop the sender, release the lock or the permit, cancel the task"
     } else {
-        "put a timeout around the await it hangs at, or close the other end: drop the sender, release the lock, shut the connection"
+        "put a timeout around the await it hangs at, or close the other end: drop the sender, release the lock or the permit, shut the connection"
     };
     let fix = waits::cure(await_point, ids.len() as u64).unwrap_or(usual);
     Some(Leak {

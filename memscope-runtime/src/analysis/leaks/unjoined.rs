@@ -242,7 +242,13 @@ fn leak(
         Spawner::NotKnown => format!("{cells} are in the bytes of what spawned them."),
     };
     let course = blank(&place, growth);
-    let held = evidence.held(Some(&place.name), &Suspect::grown(kept.bytes, growth));
+    // Cells are blocks of what spawned them.
+    let (holder_of, of) = match spawner {
+        _ if !is_of_cells => (Some(&*place.name), Suspect::grown(kept.bytes, growth)),
+        Spawner::Task((_, place)) => (Some(&*place.name), Suspect::grown(bytes, growth)),
+        _ => (None, Suspect::grown(bytes, growth)),
+    };
+    let held = evidence.held(holder_of, &of);
     let held_by = held.as_ref().map_or_else(String::new, |held| format!(" {}", held.sentence()));
     let fix = match (kept.cause, tasks) {
         (LeakCause::Wakers, _) => DROP_WAKERS,
