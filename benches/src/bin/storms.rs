@@ -41,16 +41,12 @@ const ROUNDS: usize = 25;
 const KINDS: [(&str, [&str; 2]); 3] =
     [("neither", ["off", "off"]), ("names", ["on", "off"]), ("names and stacks", ["on", "2MiB"])];
 
-async fn short_task(number: u32) {
-    black_box(vec![number; 16]);
-}
-
 fn storm(runtime: &Runtime, tasks: u32) {
     runtime.block_on(async {
         for batch in 0..tasks / AT_ONCE {
             let mut set = JoinSet::new();
             for number in 0..AT_ONCE {
-                set.spawn(short_task(batch + number));
+                set.spawn(async move { drop(black_box(vec![batch + number; 16])) });
             }
             set.join_all().await;
         }
