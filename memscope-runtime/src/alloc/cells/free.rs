@@ -52,7 +52,7 @@ pub(crate) unsafe fn free<A: GlobalAlloc>(
 ///
 /// The block must be live and of this alignment; an allocator of this type made it and freed it.
 pub(super) unsafe fn give_back<A: GlobalAlloc>(block: *mut u8, align: usize) {
-    // An allocator with bytes enters no blocks. SAFETY: the one that made the block is of this type.
+    // An allocator with bytes enters no blocks. SAFETY: one of this type made the block.
     let Some(inner) = (unsafe { without_bytes::<A>() }) else { return };
     // SAFETY: the caller's contract.
     let place = unsafe { Place::of(block, align) };
