@@ -4,8 +4,8 @@
 const MIB = 1024 ** 2;
 const SECOND = 1e9;
 const MINUTE = 60 * SECOND;
-const UP_NS = 40 * MINUTE;
-const STARTED_MS = Date.UTC(2026, 10, 26, 11, 20);
+const UP_NS = 100 * MINUTE;
+const STARTED_MS = Date.UTC(2026, 10, 26, 10, 20);
 const POINTS = 60;
 
 export const HOSTILE = `<img src=x onerror="document.title='broken in'"></script><!--`;

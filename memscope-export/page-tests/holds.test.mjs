@@ -417,11 +417,11 @@ test("the drawer shows a budget: how much of it is held, and which tasks went ov
     assert.match(drawer, /Budget\s+150 % held now/);
     assert.match(drawer, /It may hold\s+2\.0 MiB/);
     assert.match(drawer, /Above it now\s+1\.0 MiB/);
-    assert.match(drawer, /Above it first at 12:21:00, with\s+2\.5 MiB/);
+    assert.match(drawer, /Above it first at 11:21:00, with\s+2\.5 MiB/);
     await it.shot("budget");
     await it.page.click("#drawer button:has-text('POST /checkout')");
     assert.match(await it.text("#drawer"), /1 task went over it/);
-    await it.page.click("#drawer button:has-text('task #4, at 12:21:00')");
+    await it.page.click("#drawer button:has-text('task #4, at 11:21:00')");
     assert.match(await it.text("#drawer"), /^Task #4/);
     await it.close();
 });
