@@ -264,6 +264,25 @@ pub enum PointerKind {
 }
 
 impl FutureType {
+    /// A type of 8 bytes of which nothing else is known.
+    #[cfg(test)]
+    pub(crate) fn of_tests(name: &str, shape: Shape) -> Self {
+        Self {
+            name: name.into(),
+            size: Some(8),
+            shape,
+            is_plain_besides: false,
+            is_data_besides: false,
+            options_besides: Vec::new(),
+            is_closed_besides: false,
+            is_sink: false,
+            select: None,
+            select_mask: None,
+            queue_offset: None,
+            limit: None,
+        }
+    }
+
     /// Returns the variant for a value of the discriminant; `None` if this is not an enum, or no
     /// variant has the value.
     pub fn variant(&self, value: u64) -> Option<&Variant> {

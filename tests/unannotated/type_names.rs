@@ -4,10 +4,13 @@ use std::{future::Future, pin::Pin, thread};
 
 use futures::FutureExt;
 use memscope_rs::async_memory::{
-    MemorySnapshot, SiteProfile, TaskCells, TaskMemoryProfile, get_memory_snapshot,
+    HandOver, MemorySnapshot, Place, SiteProfile, TaskCells, TaskMemoryProfile, get_memory_snapshot,
 };
 use memscope_tests::{cells_learned, conserved_when, names_found, workers};
-use tokio::sync::broadcast::{Receiver, channel};
+use tokio::sync::{
+    broadcast::{Receiver, channel},
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+};
 
 use crate::ALLOCATOR;
 
@@ -71,6 +74,18 @@ fn active(snapshot: &MemorySnapshot, name: &str) -> (usize, u64) {
     (rows.len(), rows.iter().map(|site| site.active).sum())
 }
 
+/// [`conserved_when`], where names have to be looked up before.
+fn named_when(is_named: impl Fn(&MemorySnapshot) -> bool) -> MemorySnapshot {
+    for _ in 0..1_000 {
+        if is_named(&get_memory_snapshot()) {
+            break;
+        }
+        names_found();
+        thread::sleep(std::time::Duration::from_millis(5));
+    }
+    conserved_when(&ALLOCATOR, is_named)
+}
+
 #[test]
 fn small_tasks_have_the_name_of_their_future() {
     const TYPES: [(&str, u64, u64); 5] = [
@@ -104,14 +119,7 @@ fn small_tasks_have_the_name_of_their_future() {
     let is_named = |snapshot: &MemorySnapshot| {
         TYPES.iter().all(|(name, count, _)| active(snapshot, name) == (1, *count))
     };
-    for _ in 0..1_000 {
-        if is_named(&get_memory_snapshot()) {
-            break;
-        }
-        names_found();
-        thread::sleep(std::time::Duration::from_millis(5));
-    }
-    let snapshot = conserved_when(&ALLOCATOR, is_named);
+    let snapshot = named_when(is_named);
     for (name, count, bytes) in TYPES {
         let rows = named(&snapshot, name);
         assert_eq!(rows.len() as u64, count);
@@ -177,4 +185,39 @@ fn small_tasks_have_the_name_of_their_future() {
             snapshot.sites_named(name).all(|site| (site.spawned, site.active) == (*count, 0))
         })
     });
+}
+
+async fn sends(to: UnboundedSender<Vec<u8>>, mut batches: UnboundedReceiver<usize>) {
+    while let Some(blocks) = batches.recv().await {
+        for _ in 0..blocks {
+            to.send(vec![1; 5_000]).expect("received");
+        }
+    }
+}
+
+/// Allocates nothing itself.
+async fn only_frees(mut queue: UnboundedReceiver<Vec<u8>>) {
+    while queue.recv().await.is_some() {}
+}
+
+#[test]
+fn a_task_that_only_frees_is_named_beside_what_it_frees() {
+    const SENDS: &str = "unannotated::type_names::sends";
+    const ONLY_FREES: &str = "unannotated::type_names::only_frees";
+    cells_learned();
+    let runtime = workers(2);
+    let (sender, queue) = unbounded_channel();
+    let (batches, wanted) = unbounded_channel();
+    runtime.spawn(sends(sender, wanted));
+    runtime.spawn(only_frees(queue));
+    let is = |place: &Option<Place>, name| place.as_ref().is_some_and(|it| it.name == name);
+    let freed = |snapshot: &MemorySnapshot| -> u64 {
+        let of_both = |row: &&HandOver| is(&row.from, SENDS) && is(&row.to, ONLY_FREES);
+        snapshot.hand_overs().iter().filter(of_both).map(|row| row.blocks).sum()
+    };
+    batches.send(100).expect("the task runs");
+    named_when(|snapshot| named(snapshot, ONLY_FREES).len() == 1);
+    batches.send(1_000).expect("the task runs");
+    conserved_when(&ALLOCATOR, |snapshot| freed(snapshot) >= 1_000);
+    drop(batches);
 }

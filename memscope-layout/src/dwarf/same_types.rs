@@ -61,20 +61,7 @@ mod tests {
     use super::*;
 
     fn future_type(name: &str, shape: Shape) -> FutureType {
-        FutureType {
-            name: name.into(),
-            size: Some(8),
-            shape,
-            is_plain_besides: false,
-            is_data_besides: false,
-            options_besides: Vec::new(),
-            is_closed_besides: false,
-            is_sink: false,
-            select: None,
-            select_mask: None,
-            queue_offset: None,
-            limit: None,
-        }
+        FutureType::of_tests(name, shape)
     }
 
     fn wrapper(to: u32, offset: u64) -> FutureType {

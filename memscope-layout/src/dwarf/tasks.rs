@@ -178,20 +178,7 @@ mod tests {
             stage_room: None,
             output: None,
         };
-        let future = |name: &str| FutureType {
-            name: name.into(),
-            size: Some(8),
-            shape: Shape::Leaf,
-            is_plain_besides: false,
-            is_data_besides: false,
-            options_besides: Vec::new(),
-            is_closed_besides: false,
-            is_sink: false,
-            select: None,
-            select_mask: None,
-            queue_offset: None,
-            limit: None,
-        };
+        let future = |name| FutureType::of_tests(name, Shape::Leaf);
         let types = [future("a::f"), future("a::f"), future("a::g")];
         let size = |layouts: &[(u64, u32)]| {
             let of = |it: &(u64, u32)| Some(layout(it.0, it.1));

@@ -14,7 +14,8 @@ use super::{
     self_usage,
 };
 use crate::accounting::{
-    Account, Owner, OwnerKind, Tally, UNTRACKED, Variable, owner_word, registry, stacks::Sample,
+    Account, Owner, OwnerKind, Record, Tally, UNTRACKED, Variable, owner_word, registry,
+    stacks::Sample,
 };
 #[cfg(feature = "tracing")]
 use crate::accounting::{Leads, transferred};
@@ -62,7 +63,12 @@ fn discharge_in_thread(owner: Owner, bytes: usize, recent: &Recent) {
 #[inline(never)]
 fn discharge_within(owner: Owner, bytes: usize, tally: &'static Tally, recent: &Recent) {
     let freer = known(tally);
-    match freer.tally() {
+    let own = match freer {
+        #[cfg(feature = "tokio")]
+        Freer::UnrecordedTask => unannotated::record_of_freer().map(Record::tally),
+        _ => freer.tally(),
+    };
+    match own {
         Some(own) => discharge_as(owner, bytes, own, recent),
         None => discharge_by(owner, bytes, freer),
     }
@@ -126,7 +132,8 @@ pub(crate) fn discharge_cell(account: &'static Account, bytes: usize) {
     }
 }
 
-/// The task or thread that frees a block. Freeing creates no record for it.
+/// The task or thread that frees a block. A free makes no record, except for an unannotated task
+/// that frees on and on.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Freer {
     /// A task, or a thread outside of all tasks.

@@ -15,6 +15,7 @@ mod away;
 mod charged;
 mod context;
 pub(crate) mod ends;
+mod frees;
 mod rows;
 mod task_id;
 mod type_names;
@@ -36,6 +37,7 @@ pub(super) use charged::Charged;
 pub(crate) use charged::{charge_thread, watch};
 pub(crate) use context::{Sight, expect_report, note_block, note_thread, prepare, sight};
 pub(crate) use ends::{CellEnd, observe};
+pub(super) use frees::record_of_freer;
 pub(crate) use rows::site;
 use rows::{open, open_unnamed};
 #[cfg(tokio_unstable)]
@@ -179,7 +181,7 @@ fn known_as(id: u64) -> Result<Option<&'static Record>, NoRecord> {
     Ok(Some(record))
 }
 
-/// The current task has no record, because it has not allocated.
+/// The current task has no record, because it has not allocated, nor freed much of others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoRecord;
 
