@@ -14,8 +14,7 @@ use super::{
     self_usage,
 };
 use crate::accounting::{
-    Account, Owner, OwnerKind, Record, Tally, UNTRACKED, Variable, owner_word, registry,
-    stacks::Sample,
+    Account, Owner, OwnerKind, Tally, UNTRACKED, Variable, owner_word, registry, stacks::Sample,
 };
 #[cfg(feature = "tracing")]
 use crate::accounting::{Leads, transferred};
@@ -63,15 +62,22 @@ fn discharge_in_thread(owner: Owner, bytes: usize, recent: &Recent) {
 #[inline(never)]
 fn discharge_within(owner: Owner, bytes: usize, tally: &'static Tally, recent: &Recent) {
     let freer = known(tally);
-    let own = match freer {
-        #[cfg(feature = "tokio")]
-        Freer::UnrecordedTask => unannotated::record_of_freer().map(Record::tally),
-        _ => freer.tally(),
-    };
-    match own {
+    match freer.tally() {
         Some(own) => discharge_as(owner, bytes, own, recent),
-        None => discharge_by(owner, bytes, freer),
+        None => discharge_unrecorded(owner, bytes, freer),
     }
+}
+
+/// [`discharge_slow`] for a task or thread without a record. A task that frees on and on gets one.
+#[inline(never)]
+fn discharge_unrecorded(owner: Owner, bytes: usize, freer: Freer) {
+    #[cfg(feature = "tokio")]
+    if matches!(freer, Freer::UnrecordedTask)
+        && let Some(record) = unannotated::record_of_freer()
+    {
+        return discharge_by(owner, bytes, Freer::Owner(record.tally()));
+    }
+    discharge_by(owner, bytes, freer);
 }
 
 /// Subtracts a block from its owner; `own`, which may be that owner, frees it.
