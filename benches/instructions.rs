@@ -57,7 +57,7 @@ fn is_ours(name: &str) -> bool {
     cfg!(feature = "reports") || matches!(name, "current_task_id" | "track_var!")
 }
 
-/// Instructions of the whole program, for so many operations.
+/// Instructions of the whole program, for this many operations.
 ///
 /// Stacks are off unless the environment says otherwise, as a sample comes at random; so are names,
 /// which a thread of memscope's own looks up, as far as it comes before the program ends.

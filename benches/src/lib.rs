@@ -30,7 +30,7 @@ enum Wanted {
     Like(String),
     /// The loop of this name.
     Only(String),
-    /// This loop, so many times: for the bench that counts its instructions.
+    /// This loop, this many times: for the bench that counts its instructions.
     Count(String, u32),
 }
 
@@ -418,7 +418,7 @@ fn handed_over<const N: usize>(count: u32, before_free: fn(&[u8; N])) -> f64 {
     })
 }
 
-/// Milliseconds to copy as many names as a snapshot of so many tasks has, and to drop them.
+/// Milliseconds to copy as many names as a snapshot of this many tasks has, and to drop them.
 pub fn names_ms(count: u32) -> [f64; 2] {
     let start = Instant::now();
     let names: Vec<String> =
@@ -449,7 +449,7 @@ pub fn in_task(count: u32, work: Loop) -> f64 {
     runtime.block_on(task).expect("the task runs")
 }
 
-/// A loop of so many operations: nanoseconds for each.
+/// A loop of this many operations: nanoseconds for each.
 pub type Loop = fn(u32) -> f64;
 
 /// The allocation loops: name, operations.

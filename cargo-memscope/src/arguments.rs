@@ -60,7 +60,7 @@ pub(crate) struct Futures {
     pub(crate) path: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) build: Build,
-    /// Show so many futures.
+    /// Show at most this many futures.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     pub(crate) limit: usize,
     /// Show those of dependencies and of the standard library as well.
@@ -261,8 +261,8 @@ pub(crate) struct Holders {
 /// Options of `mcp`.
 #[derive(Debug, Args)]
 pub(crate) struct Mcp {
-    /// Where the program serves, such as <http://127.0.0.1:6071>, or a saved report as JSON. A token
-    /// is taken from `MEMSCOPE_SERVE_TOKEN`.
+    /// Where the program serves, such as <http://127.0.0.1:6071>, or a saved report as JSON. A
+    /// token is taken from `MEMSCOPE_SERVE_TOKEN`.
     #[arg(value_name = "URL|FILE")]
     pub(crate) from: PathBuf,
     /// The program, if it is not where it was: its debug information tells the lines of call stacks

@@ -37,7 +37,7 @@ export const status = (it, text) =>
         { timeout: 15_000 },
     );
 
-// Scrolls twenty times by so many pixels, and counts the changes of rows.
+// Scrolls twenty times by this many pixels, and counts the changes of rows.
 export const scrolled = (it, pixels) =>
     it.page.evaluate(async (pixels) => {
         let touched = 0;

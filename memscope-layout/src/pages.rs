@@ -4,7 +4,7 @@
 
 use std::{cell::Cell, fmt};
 
-/// So many bytes are read before the pages are given back.
+/// This many bytes are read before the pages are given back.
 const MOST_RESIDENT: usize = 4 << 20;
 /// What counts as read for an entry somewhere in the file: a page, and those that the system loads
 /// with it.
@@ -31,7 +31,7 @@ impl<'f> Pages<'f> {
         self.note(NEXT);
     }
 
-    /// Notes that so many bytes were read.
+    /// Notes that this many bytes were read.
     pub(crate) fn note(&self, bytes: usize) {
         self.read.set(self.read.get().saturating_add(bytes));
         if self.read.get() >= MOST_RESIDENT {

@@ -107,8 +107,8 @@ fn healthy() -> (Vec<u8>, Vec<Range<usize>>) {
     (bytes, ranges)
 }
 
-/// The units of the sample itself come first. Half of all changes affect so many bytes at the start
-/// of a section.
+/// The units of the sample itself come first. Half of all changes affect this many bytes at the
+/// start of a section.
 const OWN: usize = 4096;
 
 /// A change to the file.

@@ -96,7 +96,7 @@ async fn shares(shared: Arc<Vec<u8>>, waiting: Waiting) {
     drop(black_box(shared));
 }
 
-/// The task that has a block of so many bytes on its way down.
+/// The task that has a block of this many bytes on its way down.
 fn task(graph: &HeapGraph, bytes: usize) -> &HeldBy {
     let has = |root: &&HeldBy| {
         let mut sizes = root.largest.iter().map(|step| step.own_bytes);

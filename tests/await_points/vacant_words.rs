@@ -132,7 +132,7 @@ fn a_block_that_takes_the_place_of_a_boxed_future_holds_what_it_leads_to() {
     assert_eq!(lost.count(), 0, "{graph:#}");
 }
 
-/// The roots that lead to a block of so many bytes, as far as they show their way down.
+/// The roots that lead to a block of this many bytes, as far as they show their way down.
 fn roots_with(graph: &HeapGraph, bytes: usize) -> Vec<&HeldBy> {
     let has = |root: &&HeldBy| root.largest.iter().any(|step| step.own_bytes == bytes as u64);
     graph.roots.iter().filter(has).collect()

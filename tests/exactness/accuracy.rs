@@ -44,7 +44,7 @@ where
     (task.id().expect("an id"), runtime.spawn(task))
 }
 
-/// The snapshot in which the task waits, after so many polls.
+/// The snapshot in which the task waits, after this many polls.
 fn waiting(id: TaskId, polls: u64) -> MemorySnapshot {
     conserved_when(&ALLOCATOR, |snapshot| {
         let row = row(snapshot, id);

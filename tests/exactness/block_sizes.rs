@@ -132,7 +132,7 @@ impl Life {
         // SAFETY: no size is zero.
         let mut block = unsafe { take(first) };
         if self.is_zeroed {
-            // SAFETY: so many bytes, all of them initialised.
+            // SAFETY: this many bytes, all of them initialised.
             let bytes = unsafe { std::slice::from_raw_parts(block, first.size()) };
             assert!(bytes.iter().all(|byte| *byte == 0), "{self:?}");
         }

@@ -26,7 +26,7 @@ const REACH: usize = 64 << 20;
 /// written.
 const LAST: usize = 700;
 
-/// So many instructions lie between two places where a thread is held up: of the one thread, and
+/// This many instructions lie between two places where a thread is held up: of the one thread, and
 /// of the other. All of them would take an hour.
 const STRIDES: [usize; 2] = [16, 8];
 

@@ -22,7 +22,7 @@ fn site(snapshot: &MemorySnapshot, name: &str) -> SiteProfile {
     snapshot.sites_named(name).next().unwrap_or_else(|| panic!("no {name}\n{snapshot}")).clone()
 }
 
-/// A future that gives out so many bytes at its first poll.
+/// A future that gives out this many bytes at its first poll.
 fn leaves(bytes: usize) -> impl Future<Output = Vec<u8>> {
     std::future::poll_fn(move |_| std::task::Poll::Ready(vec![1; bytes]))
 }

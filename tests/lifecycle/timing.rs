@@ -66,7 +66,7 @@ fn what_is_not_timed_is_none_and_a_sample_is_marked() {
     assert!(row.busy_ns.is_some() && !row.timing_is_estimate, "{row:#?}");
     assert_eq!(timed_polls_and_waits("all", 200), (200, 199));
 
-    // The first one, and then one in so many.
+    // The first one, and then one in this many.
     builder().timing(Timing::OneIn(50)).init().expect("a valid setting");
     let row = inside(200);
     assert!(row.busy_ns.is_some() && row.timing_is_estimate, "{row:#?}");

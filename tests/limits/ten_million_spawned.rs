@@ -106,8 +106,8 @@ async fn round(keeps: bool) -> Vec<JoinHandle<()>> {
     if keeps { vec![tokio::spawn(waits())] } else { Vec::new() }
 }
 
-/// Runs so many tasks on two tasks that spawn. Returns the handles of those that wait, and of those
-/// that have finished.
+/// Runs this many tasks on two tasks that spawn. Returns the handles of those that wait, and of
+/// those that have finished.
 fn run(
     runtime: &Runtime,
     tasks: u64,
@@ -134,7 +134,7 @@ fn run(
     (waiting, finished)
 }
 
-/// Waits until Tokio says that so many tasks live: what is detached ends by itself.
+/// Waits until Tokio says that this many tasks live: what is detached ends by itself.
 #[track_caller]
 fn alive_becomes(runtime: &Runtime, tasks: usize) {
     let began = Instant::now();

@@ -31,7 +31,7 @@ fn open_session() {
     SESSIONS.lock().expect("the sessions").push(black_box(vec![1_u8; PIECE]));
 }
 
-/// Grows. `pieces`: in so many milliseconds.
+/// Grows. `pieces`: in this many milliseconds.
 async fn serve(pieces: u32, pause_ms: u64) {
     loop {
         for _ in 0..pieces {

@@ -19,7 +19,7 @@ fn stop(mut monitor: AsyncResourceMonitor) -> ResourceAnalysis {
     analysis
 }
 
-/// Holds, one poll after the other, so many bytes.
+/// Holds, one poll after the other, this many bytes.
 fn holding(sizes: &'static [usize]) -> Tracked<impl Future<Output = ()> + Unpin> {
     track(Box::pin(async move {
         for size in sizes {

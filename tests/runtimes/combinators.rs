@@ -49,7 +49,7 @@ fn run<F: Future<Output = Vec<TaskId>>>(future: F) -> (Ids, (u64, u64)) {
     ((outer, arms), truth)
 }
 
-/// Waits a few polls and holds so many bytes meanwhile.
+/// Waits a few polls and holds this many bytes meanwhile.
 fn arm(bytes: usize, waits: usize) -> Tracked<impl Future<Output = TaskId>> {
     track(async move {
         let held = vec![1u8; bytes];

@@ -109,7 +109,7 @@ pub(crate) fn id_of<F>(task: &Tracked<F>) -> TaskId {
     task.id().expect("an id")
 }
 
-/// Waits until the task is in this state after so many polls, and compares its row.
+/// Waits until the task is in this state after this many polls, and compares its row.
 #[track_caller]
 pub(crate) fn becomes(id: TaskId, truth: Columns) -> MemorySnapshot {
     let snapshot = conserved_when(&ALLOCATOR, |snapshot| {

@@ -16,7 +16,7 @@ use crate::ALLOCATOR;
 /// The least mean that adapts.
 const BASE: u64 = 4 << 10;
 
-/// Allocates until the mean is so many bytes.
+/// Allocates until the mean is this many bytes.
 #[inline(never)]
 fn storm(mean: u64) -> Vec<Vec<u8>> {
     let mut kept = Vec::with_capacity(1 << 20);

@@ -160,7 +160,7 @@ fn samples() -> u64 {
     stacks().iter().map(|stack| stack.samples).sum()
 }
 
-/// Runs `work` with so many bytes of stack left.
+/// Runs `work` with this many bytes of stack left.
 #[inline(never)]
 fn with_left(left: usize, low: usize, work: &mut dyn FnMut()) {
     let marker = black_box([0_u8; 64]);

@@ -159,7 +159,7 @@ struct Pair {
     samples: u64,
 }
 
-/// Runs the program, of so many steps, in tasks and on threads. Returns its pairs of live and
+/// Runs the program, of this many steps, in tasks and on threads. Returns its pairs of live and
 /// allocated bytes.
 fn run(
     number: u64,

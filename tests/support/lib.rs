@@ -266,8 +266,8 @@ extern "C" fn make_table_of_waiting_threads() {
 // The allocator works there, and the function needs nothing else.
 memscope_rs::__before_main!(".init_array", make_table_of_waiting_threads);
 
-/// Makes that table large enough for so many threads at one time. Otherwise the sixth one that has
-/// ever waited makes a larger table, which stays for good as well.
+/// Makes that table large enough for this many threads at one time. Otherwise the sixth one that
+/// has ever waited makes a larger table, which stays for good as well.
 fn make_room_for_waiting_threads() {
     const THREADS: usize = 40;
     let all_are_there = Barrier::new(THREADS);
@@ -677,7 +677,7 @@ impl Block {
         // SAFETY: a live block with its layout, and a size that is not zero.
         let block = unsafe { std::alloc::realloc(self.pointer(), self.layout, size) };
         assert!(!block.is_null());
-        // SAFETY: `realloc` kept so many bytes.
+        // SAFETY: `realloc` kept this many bytes.
         let kept = unsafe { std::slice::from_raw_parts(block, size.min(self.layout.size())) };
         assert!(kept.iter().all(|byte| *byte == Self::FILL), "{layout:?}");
         Self::filled(block, layout)

@@ -5,8 +5,8 @@ use std::{
     thread,
 };
 
-/// Calls the function with each of these, so many at a time. Returns what it returned, in the order
-/// of the list.
+/// Calls the function with each of these, this many at a time. Returns what it returned, in the
+/// order of the list.
 ///
 /// # Panics
 ///

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Whether the layout of task cells is learned from versions of Tokio: `run.sh 1.40.0 1.48.0 …`. With
-# TASKS=10000000 so many tasks come and go. Memscope asks for a newer Tokio, so a copy of it is
+# TASKS=10000000 this many tasks come and go. Memscope asks for a newer Tokio, so a copy of it is
 # built that asks for this one. `release` builds with the flags in RUSTFLAGS and CARGO_PROFILE_*.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

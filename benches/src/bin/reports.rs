@@ -23,7 +23,7 @@ async fn holds(bytes: usize) {
     drop(held);
 }
 
-/// Runs the work beside so many tasks of 1,000 sites; returns the nanoseconds of one report.
+/// Runs the work beside this many tasks of 1,000 sites; returns the nanoseconds of one report.
 fn beside(tasks: usize, count: u32, mut work: impl FnMut()) -> f64 {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {

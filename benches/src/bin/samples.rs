@@ -29,7 +29,8 @@ static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
 /// Futures above the one that allocates.
 const LAYERS: [u32; 3] = [0, 8, 24];
 const BLOCKS: u32 = 400;
-/// The median of so many runs is shown: what a snapshot learns before them is not always the same.
+/// The median of this many runs is shown: what a snapshot learns before them is not always the
+/// same.
 const RUNS: usize = 5;
 /// A sample is due each 2 MiB on average.
 const BLOCK: usize = 256 << 20;

@@ -79,8 +79,8 @@ fn symbol(types: &Types<'_, '_>, at: EntryRef) -> Option<String> {
     readable(types.units.bytes(unit, value)?).filter(|it| !it.ends_with('…'))
 }
 
-/// Returns the type, or `<type as trait>`, in the symbol of a function that is so many names below
-/// its block.
+/// Returns the type, or `<type as trait>`, in the symbol of a function that is this many names
+/// below its block.
 fn type_in_symbol(symbol: &str, below: usize) -> Option<String> {
     let mut names = segments(symbol);
     // Arguments of functions are names of their own: `work::<u8>`.

@@ -39,7 +39,7 @@ impl Damage {
     }
 }
 
-/// At least so many cases.
+/// At least this many cases.
 pub(crate) fn cases(least: u32) -> ProptestConfig {
     let config = ProptestConfig::default();
     ProptestConfig {

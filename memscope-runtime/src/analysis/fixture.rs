@@ -98,8 +98,8 @@ pub(crate) fn snapshot_json(parts: &Value) -> Value {
 pub(crate) const MAP: [&str; 2] = ["hashbrown::map::HashMap<K,V>::insert", "app::remember"];
 pub(crate) const PAGES: [&str; 2] = ["alloc::vec::from_elem", "app::page"];
 
-/// A stack outside of tasks with so many MiB after each of ten spans of time, and a sample for each
-/// two.
+/// A stack outside of tasks with this many MiB after each of ten spans of time, and a sample for
+/// each two.
 pub(crate) fn stack_outside(functions: [&str; 2], span_ns: u64, mib: impl Fn(u64) -> u64) -> Value {
     let frames = functions.map(|function| json!({ "function": function }));
     let points: Vec<Value> = (0..=10)

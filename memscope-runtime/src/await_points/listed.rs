@@ -42,7 +42,7 @@ impl List {
         })
     }
 
-    /// Where its futures are, at most so many. `at`: the start of the block that the walk is in.
+    /// Where its futures are, at most this many. `at`: the start of the block that the walk is in.
     /// `word`: the word at an address; `None` if it cannot be read.
     pub(super) fn find(
         &self,

@@ -84,7 +84,7 @@ pub(crate) enum Found {
 
 impl Vacancies {
     /// Calls `found` with all that is found in the value of this type at `start`. `read` reads the
-    /// integer of so many bytes at an address; it returns `None` outside of the value's block.
+    /// integer of this many bytes at an address; it returns `None` outside of the value's block.
     pub(crate) fn find(
         &self,
         kind: KindNumber,

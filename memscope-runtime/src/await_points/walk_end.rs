@@ -31,7 +31,7 @@ pub(crate) enum WalkEnd {
     /// The same as of a leaf. The address of the queue that it waits in is at this offset, from the
     /// start of the block that the walk is in.
     Queued { name: String, queue: usize },
-    /// The type polls so many futures side by side. The first ones are named.
+    /// The type polls this many futures side by side. The first ones are named.
     SideBySide { name: String, count: usize, futures: Vec<String>, branches: Box<[Branch]> },
     /// This type was written by hand and has these futures, and nothing else that it may wait for.
     /// It may wait for one of them after the other, or for several.

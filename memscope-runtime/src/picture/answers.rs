@@ -30,7 +30,7 @@ pub(crate) fn answer(
     let mut have = 0;
     loop {
         let room = &mut asked[have..];
-        // SAFETY: room for so many bytes.
+        // SAFETY: room for this many bytes.
         let count = unsafe { libc::read(channel, room.as_mut_ptr().cast(), room.len()) };
         let Some(count) = usize::try_from(count).ok().filter(|count| *count != 0) else { return };
         have += count;

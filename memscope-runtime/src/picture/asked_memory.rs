@@ -60,8 +60,8 @@ impl StillMemory for AskedMemory<'_, '_> {
     fn read(&mut self, address: usize, into: &mut [u8]) -> bool {
         /// What is read around an address: mostly a discriminant or a pointer.
         const PIECE: usize = 256;
-        /// From so many pieces on it is a whole page. The futures of a list often share one, and an
-        /// answer takes as long as thousands of bytes do.
+        /// From this many pieces on it is a whole page. The futures of a list often share one, and
+        /// an answer takes as long as thousands of bytes do.
         const FEW: usize = 16;
         /// The most pieces that are kept.
         const MOST: usize = 256;

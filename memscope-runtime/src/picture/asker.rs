@@ -38,7 +38,7 @@ impl<'p> Asker<'p> {
         Ok(answers)
     }
 
-    /// What is at an address: so many bytes, or as many as can be read.
+    /// What is at an address: this many bytes, or as many as can be read.
     pub(crate) fn read(&mut self, address: usize, bytes: usize) -> Result<Vec<u8>, Refused> {
         self.ask_one([READ, address as u64, bytes as u64])
     }

@@ -136,7 +136,7 @@ impl Picture {
             if unsafe { libc::poll(&raw mut wait, 1, milliseconds) } <= 0 {
                 continue;
             }
-            // SAFETY: room for so many bytes.
+            // SAFETY: room for this many bytes.
             let count =
                 unsafe { libc::read(self.channel.0, piece.as_mut_ptr().cast(), piece.len()) };
             match usize::try_from(count) {
@@ -153,7 +153,7 @@ impl Picture {
         let mut left = &bytes[..];
         while !left.is_empty() {
             let flags = libc::MSG_NOSIGNAL;
-            // SAFETY: so many bytes are there.
+            // SAFETY: this many bytes are there.
             let count =
                 unsafe { libc::send(self.channel.0, left.as_ptr().cast(), left.len(), flags) };
             match usize::try_from(count) {
@@ -278,7 +278,7 @@ fn be_modest() {
     let file = unsafe { libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY) };
     if file >= 0 {
         let most = b"1000";
-        // SAFETY: so many bytes are there.
+        // SAFETY: this many bytes are there.
         unsafe { libc::write(file, most.as_ptr().cast(), most.len()) };
         // SAFETY: opened above.
         unsafe { libc::close(file) };

@@ -46,7 +46,7 @@ impl<T: Plain> List<T> {
         (start != libc::MAP_FAILED).then_some(Self { start: start.cast(), capacity, len: 0 })
     }
 
-    /// A list of so many zeroes.
+    /// A list of this many zeroes.
     pub(crate) fn zeroed(len: usize) -> Option<Self> {
         let mut list = Self::with_capacity(len)?;
         list.len = len;
@@ -72,7 +72,7 @@ impl<T: Plain> List<T> {
     ///
     /// # Safety
     ///
-    /// So many values can be read there, and nothing writes them meanwhile.
+    /// This many values can be read there, and nothing writes them meanwhile.
     #[must_use]
     pub(crate) unsafe fn copy(&mut self, address: usize, count: usize) -> bool {
         if self.capacity - self.len < count {
@@ -104,7 +104,7 @@ impl<T: Plain> Deref for List<T> {
 
     #[inline]
     fn deref(&self) -> &[T] {
-        // SAFETY: by the invariant so many valid values are there.
+        // SAFETY: by the invariant this many valid values are there.
         unsafe { slice::from_raw_parts(self.start, self.len) }
     }
 }

@@ -124,7 +124,7 @@ fn read_file(path: &CStr, into: &mut List<u8>) -> Option<()> {
     let mut whole = true;
     loop {
         let mut piece = [0u8; 4096];
-        // SAFETY: an open file, and room for so many bytes.
+        // SAFETY: an open file, and room for this many bytes.
         let count = unsafe { libc::read(file, piece.as_mut_ptr().cast(), piece.len()) };
         let Ok(count) = usize::try_from(count) else {
             whole = false;

@@ -32,7 +32,7 @@ impl Writer {
     ///
     /// # Safety
     ///
-    /// So many bytes can be read there, and nothing writes them meanwhile.
+    /// This many bytes can be read there, and nothing writes them meanwhile.
     pub(crate) unsafe fn memory(&mut self, mut address: usize, mut bytes: usize) {
         while bytes != 0 {
             if self.buffer.len() == BUFFER {
@@ -50,7 +50,7 @@ impl Writer {
         let mut at = 0;
         while at < self.buffer.len() && !self.is_broken {
             let rest = &self.buffer[at..];
-            // SAFETY: so many bytes are there.
+            // SAFETY: this many bytes are there.
             let count = unsafe { libc::write(self.pipe, rest.as_ptr().cast(), rest.len()) };
             match usize::try_from(count) {
                 Ok(0) | Err(_) => self.is_broken = true,

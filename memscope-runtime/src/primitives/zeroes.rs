@@ -161,7 +161,7 @@ mod tests {
             let zeroes = take(layout).expect("memory");
             assert!(zeroes.start.addr().is_multiple_of(64));
             assert!(zeroes.bytes() >= 64 << 10);
-            // SAFETY: so many bytes are there, which nothing else uses.
+            // SAFETY: this many bytes are there, which nothing else uses.
             let bytes = unsafe { std::slice::from_raw_parts(zeroes.start, 64 << 10) };
             assert!(bytes.iter().all(|byte| *byte == 0));
             // SAFETY: this thread alone used it.

@@ -22,7 +22,7 @@ use crate::{
 /// The most addresses that are kept, and the most bytes of names.
 const MOST_ADDRESSES: usize = 8_192;
 const MOST_NAME_BYTES: usize = 256 << 10;
-/// From so many on, paths and inlined functions are not kept any more: each function has a name.
+/// From this many on, paths and inlined functions are not kept any more: each function has a name.
 const MOST_DETAIL_BYTES: usize = 160 << 10;
 /// The most addresses for which one round reads debug information, and the most bytes of it: some
 /// tens of milliseconds.

@@ -18,7 +18,7 @@ const MOST_TASKS: usize = 3;
 const MOST_VARIABLES: usize = 3;
 const MOST_STACKS: usize = 2;
 const FUNCTIONS: usize = 2;
-/// Among so many functions of a stack.
+/// Among this many functions of a stack.
 const FUNCTIONS_SEARCHED: usize = 8;
 
 /// How often the names of functions are looked up for one text: other tests allocate meanwhile.

@@ -91,8 +91,8 @@ pub(crate) fn spawn_thread(work: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// Lets so many beats go by. Must be called by the thread of `block_on`, which is no worker. At the
-/// end nothing of the service runs.
+/// Lets this many beats go by. Must be called by the thread of `block_on`, which is no worker. At
+/// the end nothing of the service runs.
 pub(crate) fn pass(beats: u64) {
     for _ in 0..beats {
         let mut clock = rest();

@@ -392,7 +392,7 @@ async fn rising_load() -> Leaks {
     judge()
 }
 
-/// An upload of so many parts, one for each message.
+/// An upload of this many parts, one for each message.
 async fn upload(mut parts: mpsc::Receiver<Vec<u8>>) {
     let mut body = Vec::new();
     track_var!(body);

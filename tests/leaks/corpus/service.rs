@@ -72,7 +72,7 @@ pub(crate) fn start<T: Send + 'static>(
     track(work).named(name).spawn()
 }
 
-/// Runs so many requests, eight at a time, each in a task of its own.
+/// Runs this many requests, eight at a time, each in a task of its own.
 pub(crate) async fn requests<F: Future<Output = ()> + Send + 'static>(
     name: &'static str,
     count: usize,

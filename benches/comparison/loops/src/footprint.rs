@@ -88,7 +88,7 @@ pub(crate) fn thread<C: Contender>() -> Measurement {
     figure
 }
 
-/// Resident bytes that are left, in all, when so many tasks have come and gone, a thousand at a
+/// Resident bytes that are left, in all, when this many tasks have come and gone, a thousand at a
 /// time. A contender that takes too long or too much gets fewer tasks, and the figure says so.
 pub(crate) fn million_tasks<C: Contender>() -> Measurement {
     const AT_A_TIME: usize = 1_000;

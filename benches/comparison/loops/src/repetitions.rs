@@ -7,7 +7,7 @@ use std::{
 
 use crate::Measurement;
 
-/// A figure is the median of so many chunks.
+/// A figure is the median of this many chunks.
 const CHUNKS: usize = 11;
 const CHUNKS_QUICK: usize = 3;
 /// How long all chunks together may take. Above it each chunk has fewer operations.

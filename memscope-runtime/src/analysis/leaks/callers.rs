@@ -19,9 +19,10 @@ use crate::{
     snapshot::{MemorySnapshot, sum},
 };
 
-/// A function is that of some sites if it has half of the bytes of each, by so many samples a site.
+/// A function is that of some sites if it has half of the bytes of each, by this many samples a
+/// site.
 const LEAST_SAMPLES: u64 = 2;
-/// So many names of variables stand in a finding.
+/// This many names of variables stand in a finding.
 const MOST_VARIABLES: usize = 5;
 
 /// A finding, and how it grows if it is judged by that.
@@ -178,7 +179,7 @@ mod tests {
     };
 
     /// The findings of sites that have each left 2 MiB, whose largest stack has these functions and
-    /// so many samples.
+    /// this many samples.
     fn leaks(sites: &[(&str, &[&str], u64)], parts: &Value) -> Leaks {
         let left = json!({
             "spawned": 1200, "completed": 1200, "live_bytes": 2 << 20, "retained_bytes": 2 << 20,

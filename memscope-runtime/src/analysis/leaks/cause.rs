@@ -45,16 +45,17 @@ impl LeakCause {
     }
 }
 
-/// The largest stacks must have so many live samples together before they name a cause.
+/// The largest stacks must have this many live samples together before they name a cause.
 const LEAST_SAMPLES: u64 = 2;
-/// … or be so many times as large as the bytes between two samples.
+/// … or be this many times as large as the bytes between two samples.
 const SURELY_SAMPLED: u64 = 4;
 
-/// A list is one block. Where samples stand for less than so many intervals each, the bytes are in
-/// many blocks: items, such as texts that grow while they are built, and something else holds them.
+/// A list is one block. Where samples stand for less than this many intervals each, the bytes are
+/// in many blocks: items, such as texts that grow while they are built, and something else holds
+/// them.
 const INTERVALS_OF_LIST: u64 = 2;
 
-/// So many samples say something about the bytes of some code.
+/// This many samples say something about the bytes of some code.
 pub(super) const FIRM_SAMPLES: u64 = 4;
 /// Code that has this part of the bytes is named beside the largest.
 pub(super) const FAIR_SHARE: u64 = 4;
@@ -193,7 +194,7 @@ impl Clue {
         Self { cause: LeakCause::Unknown, by: String::new(), cause_samples: 0, ..self }
     }
 
-    /// Whether so many samples of the code say anything about its bytes.
+    /// Whether this many samples of the code say anything about its bytes.
     pub(super) fn is_firm(&self) -> bool {
         self.samples >= FIRM_SAMPLES
     }
@@ -220,7 +221,7 @@ pub(super) fn is_items(cause: LeakCause, bytes: u64, samples: u64, interval: u64
     cause == LeakCause::List && !is_in_large_blocks(bytes, samples, interval)
 }
 
-/// Whether each of these samples stands for so many bytes that it is of a block of its own.
+/// Whether each of these samples stands for this many bytes that it is of a block of its own.
 fn is_in_large_blocks(bytes: u64, samples: u64, interval: u64) -> bool {
     bytes >= interval.saturating_mul(INTERVALS_OF_LIST).saturating_mul(samples)
 }

@@ -161,7 +161,7 @@ mod tests {
         leaks_of(&[(functions, 9)], future_kib, others)
     }
 
-    /// The same by several stacks, each with so many samples.
+    /// The same by several stacks, each with this many samples.
     fn leaks_of(stacks: &[([&str; 2], u64)], future_kib: u64, others: u64) -> Leaks {
         let rising: Vec<(u64, u64)> =
             (0..=10).map(|it| (it * (50 << 10), it * (50 << 10))).collect();

@@ -46,7 +46,7 @@ pub enum KnownBy {
     Nothing,
     /// By the type or name of a variable that `track_var!` registered.
     Variable,
-    /// By so many samples of the stacks that allocate.
+    /// By this many samples of the stacks that allocate.
     Stacks(u64),
     /// By the site that frees a fair share of such bytes.
     Frees,

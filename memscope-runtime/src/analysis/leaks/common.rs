@@ -24,10 +24,10 @@ use crate::{
     snapshot::{MemorySnapshot, sum},
 };
 
-/// What the sites have freed of each other is at least one part in so many of the rise. Of three
+/// What the sites have freed of each other is at least one part in this many of the rise. Of three
 /// sites one in three moves is of the site that has the block already.
 const LEAST_MOVED: u64 = 16;
-/// A site has given the collection away if its bytes have fallen by one part in so many of the
+/// A site has given the collection away if its bytes have fallen by one part in this many of the
 /// rise, and those of all sites together have not.
 const LEAST_HELD: u64 = 8;
 /// The room of a collection is about that of all its former rooms together, and is estimated.
@@ -67,7 +67,7 @@ pub(super) struct Table {
 }
 
 /// The groups of those sites for which `is_one` is true. A collection that is moved is many bytes,
-/// at least so many, in few blocks.
+/// at least this many, in few blocks.
 pub(super) fn groups(
     snapshot: &MemorySnapshot,
     least: u64,

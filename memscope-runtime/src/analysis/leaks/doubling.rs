@@ -6,9 +6,9 @@ use super::{
 };
 use crate::model::TrendPoint;
 
-/// So many steps, each in proportion to the one before, make growth.
+/// This many steps, each in proportion to the one before, make growth.
 const LEAST_STEPS: usize = 3;
-/// So many are seldom something else.
+/// This many are seldom something else.
 const SURE_STEPS: u64 = 4;
 /// A collection moves to 1.5 to 2.2 times its room. A step may measure more or less, by what else
 /// comes and goes: from 1.4 to 2.5 times the one before.
@@ -18,23 +18,23 @@ const LEAST_RATIO: u64 = 140;
 const MOST_RATIO: u64 = 250;
 /// What fills it does not always come at the same rate: a gap may be 1.4 to 3 times the one before.
 const MOST_GAP: u64 = 300;
-/// The last gap is so many percent of the mean of those before it, if there is one or if there are
-/// more. Steps at equal distances have 100.
+/// The last gap is this many percent of the mean of those before it, if there is one or if there
+/// are more. Steps at equal distances have 100.
 const LEAST_OF_ONE: u64 = 125;
 const LEAST_OF_MEAN: u64 = 140;
-/// Between two steps live bytes rise by at most one part in so many of a step …
+/// Between two steps live bytes rise by at most one part in this many of a step …
 const LEVEL: u64 = 8;
-/// … and may be higher for a moment by one in so many.
+/// … and may be higher for a moment by one in this many.
 const PASSING: u64 = 4;
-/// A series is as high as before, or as high as it will be, within one part in so many.
+/// A series is as high as before, or as high as it will be, within one part in this many.
 const NEAR: u64 = 16;
-/// For so much of the time from one doubling to the next, one part in so many, it is level.
+/// For so much of the time from one doubling to the next, one part in this many, it is level.
 const LEAST_LEVEL: u64 = 4;
-/// So many of the last levels are tried.
+/// This many of the last levels are tried.
 const MOST_LEVELS: usize = 4;
-/// What is one part in so many of the rise above its start has not grown yet.
+/// What is one part in this many of the rise above its start has not grown yet.
 const START: u64 = 16;
-/// The next step may be late by so many percent.
+/// The next step may be late by this many percent.
 const LATE: u64 = 130;
 
 /// A staircase whose steps become higher and longer, all by about the same factor.
@@ -340,7 +340,7 @@ fn is_longer(first: &Step, second: &Step, third: &Step) -> bool {
         && gap(second.to_ns, third.to_ns) >= gap(first.to_ns, second.to_ns)
 }
 
-/// So many percent of something.
+/// This many percent of something.
 fn times(of: u64, percent: u64) -> u64 {
     u64::try_from(u128::from(of) * u128::from(percent) / 100).unwrap_or(u64::MAX)
 }
@@ -355,7 +355,7 @@ mod tests {
 
     const MINUTE_NS: u64 = 60_000_000_000;
 
-    /// One sample a minute, of so many KiB.
+    /// One sample a minute, of this many KiB.
     fn found(kib: &[u64]) -> Option<Doubling> {
         let point = |(minute, kib): (u64, &u64)| TrendPoint {
             at_ns: minute * MINUTE_NS,

@@ -25,7 +25,7 @@ use crate::{
 /// How many names a finding carries.
 const MOST_NAMES: usize = 5;
 /// A site is named as one that frees what another allocates if it has freed at least one byte for
-/// so many that are left …
+/// this many that are left …
 const LEAST_FREED: u64 = 8;
 /// … and half of what others freed.
 const LEAST_OF_FREED: u64 = 2;
@@ -230,8 +230,8 @@ impl<'a> Evidence<'a> {
         Clue::of(parts, self.snapshot.stack_interval_bytes(), whole)
     }
 
-    /// The name of a site that has about as many living tasks as so many ended ones: it may be one
-    /// that they have spawned, and that holds what they have left.
+    /// The name of a site that has about as many living tasks as this many ended ones: it may be
+    /// one that they have spawned, and that holds what they have left.
     pub(super) fn living(&self, ended: u64) -> Option<String> {
         let about = ended / 4 * 3..=ended.saturating_add(ended / 4);
         let sites = self.snapshot.sites().iter().filter(|site| !site.ends_unknown);

@@ -27,7 +27,8 @@ use crate::{
 /// A task that holds less than this share of its peak has freed something before: it fills and
 /// empties.
 const LEAST_OF_PEAK: f64 = 0.9;
-/// The old and the new room of a map are there at once while it moves: so many times what is left.
+/// The old and the new room of a map are there at once while it moves: this many times what is
+/// left.
 const LEAST_OF_PEAK_OF_MOVED: f64 = 0.55;
 /// How many tasks of a site must have left bytes behind one after another. Fewer are a start, or
 /// one batch.
@@ -328,7 +329,7 @@ mod tests {
         assert_eq!(kinds, [LeakKind::Stuck]);
     }
 
-    /// A site of so many tasks, of which the first `rising` rise from 100 KiB to 600 KiB and the
+    /// A site of this many tasks, of which the first `rising` rise from 100 KiB to 600 KiB and the
     /// others hold 200 KiB; and its findings.
     fn each_of(tasks: u64, rising: u64, of_site: &[u64]) -> Leaks {
         let points = |kib: &[u64]| -> Vec<(u64, u64)> {

@@ -14,12 +14,12 @@ const DAY_NS: u64 = 86_400_000_000_000;
 const LASTING_NS: u64 = DAY_NS / 24;
 /// Load frees nearly all that it allocates. What keeps this share of it is not load alone.
 const KEPT_UNLIKE_LOAD: f64 = 0.25;
-/// The lowest values are compared in so many parts of the time.
+/// The lowest values are compared in this many parts of the time.
 const PARTS: usize = 8;
-/// The lowest values may rise beside swings that are at most so many times the rise.
+/// The lowest values may rise beside swings that are at most this many times the rise.
 const MOST_SWING: u64 = 8;
 /// A rise by half of what was there before is growth. A smaller one is growth above a base: it is
-/// seen down to one part in so many, and load may be what it is until a day is over.
+/// seen down to one part in this many, and load may be what it is until a day is over.
 const LEAST_OF_BASE: u64 = 32;
 /// In how many samples growth above a base must be seen, and how many times as long as other
 /// growth.
@@ -77,7 +77,7 @@ impl Suspect {
         self.rise
     }
 
-    /// What has at least so many of these bytes has half of those that have come.
+    /// What has at least this many of these bytes has half of those that have come.
     pub(super) fn most(&self) -> u64 {
         self.bytes.saturating_sub(self.rise / 2).max(1)
     }
@@ -222,8 +222,8 @@ impl Growth {
         Some(self.of_steps(DAY_NS).map_or(by_course, |by_steps| by_steps.min(by_course)))
     }
 
-    /// What fills a collection that doubles in so many nanoseconds. Just after a step, half of its
-    /// room is not filled yet.
+    /// What fills a collection that doubles in this many nanoseconds. Just after a step, half of
+    /// its room is not filled yet.
     fn of_steps(&self, ns: u64) -> Option<u64> {
         let (bytes, in_ns) = self.doubling?.rate();
         u64::try_from(u128::from(bytes) * u128::from(ns) / u128::from(in_ns.max(1))).ok()
@@ -260,7 +260,7 @@ mod tests {
 
     const MINUTE_NS: u64 = 60_000_000_000;
 
-    /// One sample a minute, of so many KiB; ten times as much was allocated until then.
+    /// One sample a minute, of this many KiB; ten times as much was allocated until then.
     fn points(kib: impl IntoIterator<Item = u64>) -> Vec<TrendPoint> {
         let points = kib.into_iter().zip(1..).map(|(kib, minute)| TrendPoint {
             at_ns: minute * MINUTE_NS,

@@ -19,7 +19,7 @@ use crate::{
     snapshot::{MemorySnapshot, float},
 };
 
-/// Swings of the sum that are so many times as large as the rise of some code hide it.
+/// Swings of the sum that are this many times as large as the rise of some code hide it.
 const HIDING_SWING: u64 = 2;
 
 /// The stacks of the same functions that rise.
@@ -125,7 +125,7 @@ mod tests {
 
     const MINUTE_NS: u64 = 60_000_000_000;
 
-    /// What `leaks` finds of 4 MiB in each span, beside a cache that has so many MiB.
+    /// What `leaks` finds of 4 MiB in each span, beside a cache that has this many MiB.
     fn beside(span_ns: u64, cache: impl Fn(u64) -> u64) -> Leaks {
         let leak = stack(MAP, span_ns, |span| 4 * span);
         outside_of_tasks(&[stack(PAGES, span_ns, cache), leak]).leaks()

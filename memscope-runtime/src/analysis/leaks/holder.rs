@@ -23,8 +23,8 @@ pub(super) enum Held {
 }
 
 impl Held {
-    /// What holds at least so many bytes that the tasks of a site have made; `None`: those that no
-    /// task has. Returns `None` if nothing holds as much, or several roots hold it together.
+    /// What holds at least this many bytes that the tasks of a site have made; `None`: those that
+    /// no task has. Returns `None` if nothing holds as much, or several roots hold it together.
     pub(super) fn of(graph: &HeapGraph, site: Option<&str>, least: u64) -> Option<Self> {
         Self::nothing(graph, site).filter(|it| it.bytes() >= least).or_else(|| {
             let roots = Self::roots(graph, |it| it == site);
@@ -32,7 +32,7 @@ impl Held {
         })
     }
 
-    /// What holds at least so many bytes, those of a block among them that a task of one of these
+    /// What holds at least this many bytes, those of a block among them that a task of one of these
     /// sites has made.
     pub(super) fn of_sites(graph: &HeapGraph, sites: &[&str], least: u64) -> Option<Self> {
         let roots = Self::roots(graph, |site| site.is_some_and(|site| sites.contains(&site)));

@@ -24,7 +24,7 @@ pub(super) struct Keeper<'a> {
     pub(super) clue: Clue,
     pub(super) freed: Option<Freed<'a>>,
     pub(super) held: Option<Held>,
-    /// A site with so many living tasks that they may hold the bytes.
+    /// A site with enough living tasks to hold the bytes.
     pub(super) living: Option<String>,
     /// Whether the tasks that allocated them have ended.
     pub(super) has_ended: bool,
@@ -33,7 +33,7 @@ pub(super) struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    /// Of the bytes that so many ended tasks of a site have left.
+    /// Of the bytes that this many ended tasks of a site have left.
     pub(super) fn of_ended(
         evidence: &Evidence<'a>,
         place: &Place,

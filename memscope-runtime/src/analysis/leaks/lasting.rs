@@ -5,9 +5,9 @@ use super::{
     options::LeakOptions,
 };
 
-/// What takes so many bytes, and half of the process, matters however young it is.
+/// What takes this many bytes, and half of the process, matters however young it is.
 const LARGE_BYTES: u64 = 64 << 20;
-/// … and so many may end it.
+/// … and this many may end it.
 const HUGE_BYTES: u64 = 1 << 30;
 
 /// Makes less of what was seen for a short time: a cache that fills, a warm-up and a step of load
@@ -34,7 +34,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
     const MINUTE_NS: u64 = 60_000_000_000;
 
-    /// The severity of a finding of so many MiB, which are half of the process, after so many
+    /// The severity of a finding of this many MiB, which are half of the process, after this many
     /// minutes.
     fn weighed(mib: u64, minutes: u64) -> Severity {
         let place = Place { name: "s".to_owned(), file: "".into(), line: 0 };

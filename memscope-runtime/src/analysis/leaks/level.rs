@@ -9,7 +9,7 @@ use crate::{model::HumanBytes, snapshot::MemorySnapshot};
 
 /// The points of the timeline that must lie in the time of the finding.
 const LEAST_POINTS: usize = 4;
-/// One part in so many: of the time, which the points may miss at its begin, and of the bytes, by
+/// One part in this many: of the time, which the points may miss at its begin, and of the bytes, by
 /// which the process may come and go.
 const PART: u64 = 4;
 
@@ -53,7 +53,7 @@ mod tests {
     use crate::analysis::fixture::{site, snapshot};
 
     /// The finding of a site whose ended tasks hold 20 MiB since five minutes, where the process
-    /// has had so many MiB in each minute.
+    /// has had this many MiB in each minute.
     fn retained(whole: &[u64]) -> Leak {
         let retained = json!({
             "spawned": 1200, "completed": 1200, "live_bytes": 20 << 20, "retained_bytes": 20 << 20,

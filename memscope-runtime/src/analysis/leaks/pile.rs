@@ -15,9 +15,9 @@ use crate::model::{Place, SiteProfile, TaskId, TaskMemoryProfile, TrendPoint, hu
 
 /// How many tasks of a site must be alive before their number can be said to only rise.
 pub(super) const LEAST_PILED: u64 = 16;
-/// … and of all that were ever made there, at most one in so many has ended …
+/// … and of all that were ever made there, at most one in this many has ended …
 const FEW_ENDED: u64 = 16;
-/// … or one in so many of the largest is older than half of the growth.
+/// … or one in this many of the largest is older than half of the growth.
 const LEAST_OLD: u64 = 4;
 
 /// The tasks of a site that have samples: the largest.

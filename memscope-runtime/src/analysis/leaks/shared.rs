@@ -14,7 +14,7 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
-/// The untracked stacks tell of a shared owner if it has so many quarters of untracked memory.
+/// The untracked stacks tell of a shared owner if it has this many quarters of untracked memory.
 const LEAST_QUARTERS: u64 = 3;
 
 /// Finds shared owners whose live bytes rise.
@@ -73,8 +73,8 @@ mod tests {
 
     const MINUTE_NS: u64 = 60_000_000_000;
 
-    /// The findings where the shared owner `cache` had so many KiB, one sample a minute, and other
-    /// untracked memory as many. Most of the untracked memory is in a map, by its stacks.
+    /// The findings where the shared owner `cache` had this many KiB, one sample a minute, and
+    /// other untracked memory as many. Most of the untracked memory is in a map, by its stacks.
     fn leaks(kib: &[u64], others: &[u64]) -> Leaks {
         let mut shared = fixture::trend(
             None,

@@ -18,10 +18,10 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
-/// Of sites that have all left something, a row of so many bytes, one part of what is enough
+/// Of sites that have all left something, a row of this many bytes, one part of what is enough
 /// elsewhere, tells that they share a collection: whichever had it early had it when it was small.
 const SMALL: u64 = 8;
-/// The code of so many sites stands in a finding.
+/// The code of this many sites stands in a finding.
 const MOST_CODES: usize = 4;
 
 /// Makes one finding of those whose bytes are in one collection, as far as that is seen, or that

@@ -23,7 +23,8 @@ use crate::{
 const BEGIN: u64 = 8;
 /// One task is no pattern.
 const LEAST_RISEN: usize = 4;
-/// Where tasks are said to rise on and on, they have all but one part in so many of what has come.
+/// Where tasks are said to rise on and on, they have all but one part in this many of what has
+/// come.
 const LEAST_OF_FILLING: u64 = 4;
 
 /// What a collection keeps is not seen in its block.
@@ -130,7 +131,7 @@ mod tests {
         leaks_in(large, 1, came_at)
     }
 
-    /// The same, where each minute is so many times as long.
+    /// The same, where each minute is this many times as long.
     fn leaks_in(large: u64, times: u64, came_at: impl Fn(u64) -> u64) -> Leaks {
         let kib = |task: u64, minute: u64| match minute {
             _ if minute < came_at(task) => 0,

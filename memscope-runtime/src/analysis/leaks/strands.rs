@@ -13,7 +13,7 @@ use super::{
 use crate::{model::StackProfile, primitives::order};
 
 /// What goes on brings half of its bytes in the last half of the time. What has brought less than
-/// one part in so many then was filled once.
+/// one part in this many then was filled once.
 const LEAST_LATE: u64 = 4;
 
 /// A kind of collection that has a fair share of the bytes that have come, and goes on to grow.

@@ -241,7 +241,7 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    /// How many findings there are for one task that is idle for so many seconds, of a site with
+    /// How many findings there are for one task that is idle for this many seconds, of a site with
     /// these changes.
     fn found(idle_s: u64, changes: &Value, options: &LeakOptions) -> usize {
         let tasks = [task(1, "s", &json!({ "idle_ns": idle_s * SECOND }))];

@@ -7,8 +7,8 @@ use crate::{model::TrendPoint, snapshot::float};
 const LEAST_LEAPS: usize = 3;
 
 /// What a task needs only for a moment (a message, a line that it formats) may be there in one
-/// sample and gone in the next. A change of up to one part in so many of the whole rise is no fall,
-/// and no leap.
+/// sample and gone in the next. A change of up to one part in this many of the whole rise is no
+/// fall, and no leap.
 const PASSING: u64 = 16;
 
 /// The samples of a trend that are compared.

@@ -280,7 +280,7 @@ mod tests {
         leaks::Leaks,
     };
 
-    /// Ended tasks of `query`, whose bytes rose for so many minutes.
+    /// Ended tasks of `query`, whose bytes rose for this many minutes.
     fn leaks(minutes: u64, changes: &Value) -> Leaks {
         rising(minutes, (0, 2 << 20), 600 << 10, changes).leaks()
     }

@@ -18,7 +18,7 @@ impl StackProfile {
     }
 }
 
-/// How many bytes the true sum may be away from an estimate that is made of so many samples.
+/// How many bytes the true sum may be away from an estimate that is made of this many samples.
 ///
 /// Without a sample there may still be bytes: fewer than three intervals in 95 of 100 cases.
 pub(crate) fn bound_bytes(estimate: u64, samples: u64, interval_bytes: u64) -> f64 {

@@ -8,7 +8,7 @@ pub(super) struct Bits(List<u64>);
 const WIDTH: usize = u64::BITS as usize;
 
 impl Bits {
-    /// So many bits, none of which is set; `None` if the system has no memory.
+    /// This many bits, none of which is set; `None` if the system has no memory.
     pub(super) fn new(blocks: usize) -> Option<Self> {
         List::zeroed(blocks / WIDTH + 1).map(Self)
     }

@@ -123,8 +123,8 @@ impl Blocks {
         }
     }
 
-    /// The integer of so many bytes at an address; `None` outside of this range, which is that of a
-    /// block.
+    /// The integer of this many bytes at an address; `None` outside of this range, which is that of
+    /// a block.
     #[allow(dead_code, reason = "for blocks of a known type, which takes layouts")]
     pub(super) fn number(block: std::ops::Range<usize>, at: usize, size: u8) -> Option<u64> {
         let size = usize::from(size);
@@ -234,7 +234,7 @@ impl Found {
         }
     }
 
-    /// Whether so many bytes can be read there.
+    /// Whether this many bytes can be read there.
     fn is_readable(&mut self, maps: &Maps, start: usize, bytes: usize) -> bool {
         // PERF: most blocks lie where the one before does.
         if !self.run.contains(start) {
@@ -273,7 +273,7 @@ struct Pages {
     first: List<u32>,
 }
 
-/// Blocks with so many pages between them are in different runs.
+/// Blocks with this many pages between them are in different runs.
 const GAP: u64 = 1 << 10;
 
 const PAGE_BYTES: u64 = PAGE as u64;

@@ -117,7 +117,7 @@ fn search(plan: &Plan, channel: libc::c_int, writer: &mut Writer) -> Result<(), 
 }
 
 /// All live blocks and bytes of the program, as they are counted. In a process that runs on, about
-/// so many.
+/// this many.
 pub(super) fn live() -> (u64, u64) {
     let (mut blocks, mut bytes) = (0, 0);
     for account in registry::accounts().filter(|account| !account.is_free()) {

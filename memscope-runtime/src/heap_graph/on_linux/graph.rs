@@ -37,7 +37,7 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    /// A graph of so many nodes, with room for so many references.
+    /// A graph of this many nodes, with room for this many references.
     pub(super) fn new(nodes: usize, edges: usize) -> Result<Self, NoRoom> {
         let make = || {
             let mut order = List::zeroed(nodes)?;

@@ -167,7 +167,7 @@ impl Groups {
         Self { groups: [none; MOST_GROUPS], count: 0 }
     }
 
-    /// Adds a block of this size, which holds so many bytes.
+    /// Adds a block of this size, which holds this many bytes.
     pub(super) fn add(&mut self, maker: Maker, size: u64, bytes: u64) {
         let key = Key::of(maker, size);
         let there = self.groups.iter().take(self.count).position(|(it, _)| *it == key);

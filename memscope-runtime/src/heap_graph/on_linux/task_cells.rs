@@ -94,7 +94,7 @@ pub(super) fn header_words(blocks: &Blocks, block: usize) -> [u64; 2] {
         /// The words of a header lie in it.
         const BYTES: u64 = 128;
         let start = std::ptr::with_exposed_provenance(blocks.start(block));
-        // SAFETY: the block has so many bytes, and is in this picture, which stands still.
+        // SAFETY: the block has this many bytes, and is in this picture, which stands still.
         let read = || unsafe { cells::HeaderWords::of(start) };
         let words = (blocks.size(block) >= BYTES).then(read).flatten();
         words.map_or([0; 2], |words| [words.vtable, words.state])

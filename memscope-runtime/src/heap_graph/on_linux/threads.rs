@@ -156,7 +156,7 @@ impl Shared {
     }
 
     fn bytes(&self) -> &[AtomicU8] {
-        // SAFETY: the mapping has so many zeroed bytes, and lives as long as this.
+        // SAFETY: the mapping has this many zeroed bytes, and lives as long as this.
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 }

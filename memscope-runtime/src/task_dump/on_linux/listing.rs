@@ -91,7 +91,7 @@ fn cell(account: &'static Account, record: &'static Record, maps: &Maps) -> (usi
     if !is_there {
         return (0, [0; 2]);
     }
-    // SAFETY: so many bytes can be read there, and nothing changes in the copy.
+    // SAFETY: this many bytes can be read there, and nothing changes in the copy.
     let words = unsafe { cells::HeaderWords::of(std::ptr::with_exposed_provenance(address)) };
     words.map_or((0, [0; 2]), |words| (address, [words.vtable, words.state]))
 }

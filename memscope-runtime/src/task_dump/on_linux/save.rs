@@ -158,7 +158,7 @@ impl<'a, 'p> Saver<'a, 'p> {
         Ok(())
     }
 
-    /// Takes so many bytes from what a task and the dump may have. Returns false if that is too
+    /// Takes this many bytes from what a task and the dump may have. Returns false if that is too
     /// much.
     fn takes(&mut self, task: usize, bytes: usize) -> bool {
         let Some(of_task) = self.of_tasks.get_mut(task) else { return false };

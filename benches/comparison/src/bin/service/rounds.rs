@@ -81,7 +81,7 @@ pub(crate) fn run(
     Ok(rounds)
 }
 
-/// Makes so many requests, and has a snapshot taken after each few hundred if the service is one
+/// Makes this many requests, and has a snapshot taken after each few hundred if the service is one
 /// that is looked at.
 fn warm_up(server: &Server, load: &Load, requests: usize) -> io::Result<()> {
     const BETWEEN: usize = 500;

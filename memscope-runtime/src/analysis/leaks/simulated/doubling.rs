@@ -9,14 +9,14 @@ use crate::{
 
 const SECOND_NS: u64 = 1_000_000_000;
 const MIB: u64 = 1 << 20;
-/// The collector keeps so many samples of a site, and the row of a task shows so many of them.
+/// The collector keeps this many samples of a site, and the row of a task shows this many of them.
 const POINTS: usize = 64;
 const SHOWN: usize = 16;
 
 /// Live bytes at a second since the start.
 type Course<'c> = &'c dyn Fn(f64) -> f64;
 
-/// What the collector has kept at a second, if it looks each so many seconds.
+/// What the collector has kept at a second, if it looks each this many seconds.
 fn kept(course: Course<'_>, every: u32, until: u32) -> Vec<TrendPoint> {
     let mut points: Vec<TrendPoint> = Vec::new();
     let mut spacing_ns = 0;
@@ -82,7 +82,8 @@ static COLLECTIONS: [Collection; 6] = [
 ];
 
 impl Collection {
-    /// Live bytes beside `base` if so many bytes come in a second, from a second on and until one.
+    /// Live bytes beside `base` if this many bytes come in a second, from a second on and until
+    /// one.
     fn course(&self, rate: f64, from: f64, until: f64, base: f64) -> impl Fn(f64) -> f64 {
         let Self { first, factor, is_copied, .. } = *self;
         move |second| {
@@ -97,7 +98,7 @@ impl Collection {
     }
 }
 
-/// Each collection with so many rates, from 1 to 12 MiB a minute in bytes a second.
+/// Each collection with this many rates, from 1 to 12 MiB a minute in bytes a second.
 fn collections(rates: u32) -> impl Iterator<Item = (&'static Collection, f64)> {
     let rate = move |step: u32| 12_f64.powf(f64::from(step) / f64::from(rates - 1));
     let rates = move || (0..rates).map(move |step| MIB as f64 / 60.0 * rate(step));
@@ -164,7 +165,7 @@ fn a_collection_that_begins_late_is_found_beside_what_was_there() {
     assert!(lost.is_empty(), "{lost:?} of {all}");
 }
 
-/// Half as much again and half as much come, by turns of so many seconds.
+/// Half as much again and half as much come, by turns of this many seconds.
 fn swing(second: f64, turn: f64) -> f64 {
     let angle = std::f64::consts::TAU / turn;
     0.5 / angle * (second * angle).sin()
@@ -188,8 +189,8 @@ fn a_collection_that_load_fills_is_found_beside_what_passes() {
     assert!(lost.is_empty(), "{lost:?}");
 }
 
-/// The first look of an hour at which there is a finding above low: each so many seconds, and when.
-/// `from`: the first looks that count, for the series of a site and for the row of a task.
+/// The first look of an hour at which there is a finding above low: each this many seconds, and
+/// when. `from`: the first looks that count, for the series of a site and for the row of a task.
 fn alarm_from(course: Course<'_>, from: [f64; 2]) -> Option<(u32, u32)> {
     let looks = [1, 10].into_iter().flat_map(|every| (1..=360).map(move |look| (every, look * 10)));
     let mut looks = looks.filter(|&(every, until)| {

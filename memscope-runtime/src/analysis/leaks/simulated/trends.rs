@@ -78,7 +78,7 @@ fn is_found(dice: &mut Dice, course: &Course) -> bool {
     !snapshot(&json!({ "tasks": [row], "trends": [trend] })).leaks().is_empty()
 }
 
-/// How many of 200 of each kind are found, all of them beside so many times the highest bytes of
+/// How many of 200 of each kind are found, all of them beside this many times the highest bytes of
 /// it that stay.
 fn found(kinds: &[(&str, Make)], base: f64, seed: u64) -> Vec<(String, u32)> {
     let mut dice = Dice(seed);

@@ -27,7 +27,7 @@ fn saved(values: &[(usize, usize)]) -> Saved {
     saved
 }
 
-/// The bytes at an address, if so many are saved.
+/// The bytes at an address, if this many are saved.
 fn at(saved: &Saved, address: usize, bytes: usize) -> Option<&[u8]> {
     saved.pieces.iter().find_map(|piece| {
         let start = address.checked_sub(piece.address as usize)?;
@@ -64,7 +64,7 @@ fn a_value_behind_a_circle_of_words_is_saved_once() {
 
 #[test]
 fn what_is_too_much_is_left_out_and_counted() {
-    // Each of so many words leads to a block of its own.
+    // Each of this many words leads to a block of its own.
     let blocks: Vec<Box<[u8]>> = (0..80).map(|_| vec![1; 16_000].into_boxed_slice()).collect();
     let words: Vec<usize> = blocks.iter().map(|it| address(&**it)).collect();
     let small = Box::new([5_usize; 4]);
