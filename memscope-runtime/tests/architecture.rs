@@ -93,6 +93,7 @@ const UNSAFE: &[&str] = &[
     "picture/mapped.rs",
     "picture/memory.rs",
     "picture/stream.rs",
+    "picture/used_pages.rs",
     "primitives/arena.rs",
     "primitives/atomic_ref.rs",
     "primitives/before_main.rs",

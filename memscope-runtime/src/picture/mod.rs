@@ -1,9 +1,9 @@
 //! A copy of the process that stands still, and the parts that may run in it.
 //!
 //! `copy` makes it. What runs there takes no lock and uses no allocator: `mapped` has lists,
-//! `memory` reads addresses and what is mapped, `stream` tells what was found, and `answers`
-//! answers what is asked then. The process hears all that with `asker`, and reads memory of the
-//! copy as `asked_memory`. `may_take` is asked before.
+//! `memory` reads addresses and what is mapped, `used_pages` what of that is in use, `stream` tells
+//! what was found, and `answers` answers what is asked then. The process hears all that with
+//! `asker`, and reads memory of the copy as `asked_memory`. `may_take` is asked before.
 #![cfg(all(
     feature = "enabled",
     feature = "symbols",
@@ -17,6 +17,7 @@
 
 mod mapped;
 mod memory;
+mod used_pages;
 mod system;
 mod stream;
 mod copy;
@@ -35,3 +36,4 @@ pub(crate) use memory::{Maps, Range, WORD, word};
 #[cfg(all(feature = "layout", feature = "tokio"))]
 pub(crate) use stream::words_in;
 pub(crate) use stream::{END, START, Writer};
+pub(crate) use used_pages::UsedPages;

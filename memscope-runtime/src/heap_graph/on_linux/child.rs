@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     accounting::{Balance, registry},
-    picture::{END, List, Maps, Range, START, Writer, answer},
+    picture::{END, List, Maps, Range, START, UsedPages, Writer, answer},
 };
 
 /// References of a block, on average, that there is room for.
@@ -68,8 +68,14 @@ fn search(plan: &Plan, channel: libc::c_int, writer: &mut Writer) -> Result<(), 
         }
         if !is_whole && is_before(plan, node) {
             let is_other = |map: &&Range| !plan.is_of_thread_or_module(**map, &maps);
+            let used = UsedPages::open();
             for map in maps.all.iter().filter(is_other) {
-                blocks.each_gap(*map, |gap| refer(gap.start, gap.end));
+                // What is shared with a file or a process has pages that are not the copy's.
+                let is_file = maps.of_files.iter().any(|file| file.contains(map.start));
+                blocks.each_gap(*map, |gap| match is_file {
+                    true => refer(gap.start, gap.end),
+                    false => used.each(gap, |part| refer(part.start, part.end)),
+                });
             }
             return;
         }
