@@ -149,7 +149,7 @@ impl Builder {
     ///
     /// Memscope looks up one name for each type of task: the symbol of the function that polls it,
     /// or the stack of one of its tasks. A thread of memscope's reads the program's symbol table
-    /// for that, once a report was asked for. So the report after that one has the names.
+    /// for that, once a report was asked for. The first eight reports wait for it, 20 ms at most.
     pub fn name_tasks(mut self, yes: bool) -> Self {
         self.names = yes;
         self
