@@ -72,9 +72,12 @@ fn search(plan: &Plan, channel: libc::c_int, writer: &mut Writer) -> Result<(), 
             for map in maps.all.iter().filter(is_other) {
                 // What is shared with a file or a process has pages that are not the copy's.
                 let is_file = maps.of_files.iter().any(|file| file.contains(map.start));
-                blocks.each_gap(*map, |gap| match is_file {
-                    true => refer(gap.start, gap.end),
-                    false => used.each(gap, |part| refer(part.start, part.end)),
+                blocks.each_gap(*map, |gap| {
+                    if is_file {
+                        refer(gap.start, gap.end);
+                    } else {
+                        used.each(gap, |part| refer(part.start, part.end));
+                    }
                 });
             }
             return;
