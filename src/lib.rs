@@ -5,7 +5,7 @@
 //!
 //! | word | meaning |
 //! |---|---|
-//! | *task* | a future with an id and a row: wrapped in [`Tracked`](async_memory::Tracked), or a Tokio task that is not annotated |
+//! | *task* | a [`Tracked`](async_memory::Tracked) future, or a Tokio task without annotation |
 //! | *owner* | the task or thread that allocated a block, until the block is freed |
 //! | *block* | one allocation: a pointer and a layout |
 //! | *live* | allocated and not yet freed |
